@@ -1,0 +1,127 @@
+"""The pool of UDP ports: bound by the control process, which keeps every socket and reads none (design, section 2).
+
+One port per tap is the only sure link between media and tap. A port that was given back cools down before it is used
+again, with a new socket, so that no sound of the call before reaches the next one (rule A16).
+"""
+
+import errno
+import ipaddress
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+SO_RCVBUFFORCE: Final = 33
+"""As SO_RCVBUF, beyond net.core.rmem_max; needs CAP_NET_ADMIN. Python has no name for it."""
+SO_TIMESTAMPNS: Final = 35
+"""Kernel arrival time with every datagram. Python has no name for it."""
+
+
+class NoPort(Exception):
+    """No port can be had now. ``cooled_in_s``: when the next one will be, None if none cools down."""
+
+    def __init__(self, cooled_in_s: float | None) -> None:
+        super().__init__("no free port" if cooled_in_s is None else f"no free port for {cooled_in_s:.1f} s")
+        self.cooled_in_s = cooled_in_s
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A bound socket."""
+
+    number: int
+    socket: socket.socket
+    """UDP, non-blocking; read by the worker alone."""
+    granted_octets: int
+    """Size of the receive buffer as the kernel counts it: twice what it granted, for its own bookkeeping."""
+
+
+class Ports:
+    """Ports ``first`` to ``last`` of the address ``bind``; with ``step`` 2 only the even ones.
+
+    ``bind`` is an IPv4 or IPv6 address; ``::`` serves IPv4 too. ``clock`` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        bind: str,
+        first: int,
+        last: int,
+        *,
+        cooldown_s: float,
+        step: int = 1,
+        buffer_octets: int = 1 << 20,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bind = ipaddress.ip_address(bind)
+        self._cooldown_s = cooldown_s
+        self._buffer_octets = buffer_octets
+        self._clock = clock
+        self._pool = range(first + -first % step, last + 1, step)
+        self._free = deque(self._pool)
+        self._cooling: deque[tuple[float, int]] = deque()
+
+    @property
+    def free(self) -> int:
+        """How many ports could be tried now."""
+        now = self._clock()
+        return len(self._free) + sum(cool_at <= now for cool_at, _ in self._cooling)
+
+    def take(self) -> Port:
+        """Bind the next free port; one that another program holds is passed over (and tried again later).
+
+        The one longest unused comes first. Raises NoPort; an OSError where no port of this address could be bound.
+        """
+        self._let_cooled_in()
+        for _ in range(len(self._free)):
+            number = self._free.popleft()
+            try:
+                return self._open(number)
+            except OSError as problem:
+                self._free.append(number)
+                if problem.errno != errno.EADDRINUSE:
+                    raise
+        raise NoPort(self._cooling[0][0] - self._clock() if self._cooling else None)
+
+    def fixed(self, number: int) -> Port:
+        """Bind this very port, of the pool or not, cool or not: the operator named it. Raises OSError."""
+        port = self._open(number)
+        self._free = deque(other for other in self._free if other != number)
+        self._cooling = deque(entry for entry in self._cooling if entry[1] != number)
+        return port
+
+    def give_back(self, port: Port) -> None:
+        """Close ``port``; one of the pool cools down and is free again after that. Twice is once."""
+        if port.socket.fileno() < 0:
+            return
+        port.socket.close()
+        if port.number in self._pool:
+            self._cooling.append((self._clock() + self._cooldown_s, port.number))
+
+    def _let_cooled_in(self) -> None:
+        now = self._clock()
+        while self._cooling and self._cooling[0][0] <= now:
+            self._free.append(self._cooling.popleft()[1])
+
+    def _open(self, number: int) -> Port:
+        """Make the socket; all options are set before it is bound, so that they hold for the first datagram."""
+        family = socket.AF_INET if self._bind.version == 4 else socket.AF_INET6
+        made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            self._ask_for_buffer(made)
+            if family == socket.AF_INET6:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            made.bind((str(self._bind), number))
+        except BaseException:
+            made.close()
+            raise
+        return Port(number, made, made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
+
+    def _ask_for_buffer(self, made: socket.socket) -> None:
+        try:
+            made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, self._buffer_octets)
+        except PermissionError:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer_octets)

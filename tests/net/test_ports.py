@@ -1,0 +1,225 @@
+"""The pool of ports, on real sockets; the clock is a number."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from receiver.net.ports import SO_RCVBUFFORCE, NoPort, Port, Ports
+
+COOLDOWN_S = 60.0
+
+
+class Clock:
+    """Monotonic seconds that pass when told."""
+
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def free_run(length: int) -> int:
+    """Return an even number from which on ``length`` ports are free on loopback just now."""
+    for first in range(40_000, 60_000, 2 * length):
+        try:
+            for number in range(first, first + length):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
+                    trial.bind(("127.0.0.1", number))
+        except OSError:
+            continue
+        return first
+    raise AssertionError("no free run of ports")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def first() -> int:
+    return free_run(8)
+
+
+@pytest.fixture
+def opened() -> Iterator[list[Port]]:
+    made: list[Port] = []
+    yield made
+    for port in made:
+        port.socket.close()
+
+
+def test_a_port_is_bound_does_not_block_stamps_and_has_room_for_seconds(first: int, opened: list[Port]) -> None:
+    port = Ports("127.0.0.1", first, first, cooldown_s=0).take()
+    opened.append(port)
+    assert port.socket.getsockname() == ("127.0.0.1", port.number) == ("127.0.0.1", first)
+    assert port.socket.getblocking() is False
+    assert port.socket.get_inheritable() is False
+    assert port.socket.getsockopt(socket.SOL_SOCKET, 35) == 1
+    assert port.granted_octets == port.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    assert port.granted_octets >= 200_000
+
+
+def test_a_buffer_that_may_not_be_forced_is_asked_for(
+    first: int, opened: list[Port], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unprivileged(socket.socket):
+        def setsockopt(self, *arguments: Any) -> None:
+            if arguments[1] == SO_RCVBUFFORCE:
+                raise PermissionError
+            super().setsockopt(*arguments)
+
+    monkeypatch.setattr(socket, "socket", Unprivileged)
+    port = Ports("127.0.0.1", first, first, cooldown_s=0, buffer_octets=20_000).take()
+    opened.append(port)
+    assert port.granted_octets == 40_000
+
+
+def test_a_port_that_somebody_else_holds_is_passed_over(first: int, opened: list[Port]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", first))
+        ports = Ports("127.0.0.1", first, first + 1, cooldown_s=0)
+        opened.append(ports.take())
+        assert opened[0].number == first + 1
+        with pytest.raises(NoPort) as refusal:
+            ports.take()
+        assert refusal.value.cooled_in_s is None
+    opened.append(ports.take())
+    assert opened[1].number == first
+
+
+def test_a16_a_port_given_back_cools_down_and_comes_with_a_new_socket(
+    first: int, clock: Clock, opened: list[Port]
+) -> None:
+    ports = Ports("127.0.0.1", first, first, cooldown_s=COOLDOWN_S, clock=clock)
+    port = ports.take()
+    ports.give_back(port)
+    ports.give_back(port)
+    assert port.socket.fileno() == -1
+    clock.now_s += 20
+    with pytest.raises(NoPort, match=r"no free port for 40\.0 s") as refusal:
+        ports.take()
+    assert refusal.value.cooled_in_s == 40
+    assert ports.free == 0
+    clock.now_s += 40
+    assert ports.free == 1
+    opened.append(ports.take())
+    assert opened[0].number == first
+    assert opened[0].socket is not port.socket
+    assert ports.free == 0
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+def test_with_step_2_only_even_ports_are_used(first: int, opened: list[Port], odd: int) -> None:
+    ports = Ports("127.0.0.1", first + odd, first + 7, step=2, cooldown_s=0)
+    assert ports.free == 4 - odd
+    opened += [ports.take() for _ in range(4 - odd)]
+    assert [port.number for port in opened] == list(range(first + 2 * odd, first + 8, 2))
+
+
+def test_the_port_longest_unused_comes_first(first: int, clock: Clock, opened: list[Port]) -> None:
+    ports = Ports("127.0.0.1", first, first + 3, cooldown_s=COOLDOWN_S, clock=clock)
+    ports.give_back(ports.take())
+    clock.now_s += COOLDOWN_S
+    opened += [ports.take() for _ in range(4)]
+    assert [port.number - first for port in opened] == [1, 2, 3, 0]
+
+
+def test_a_fixed_port_is_taken_from_the_pool_even_while_it_cools(first: int, clock: Clock, opened: list[Port]) -> None:
+    ports = Ports("127.0.0.1", first, first + 1, cooldown_s=COOLDOWN_S, clock=clock)
+    ports.give_back(ports.take())
+    fixed = ports.fixed(first)
+    opened += [fixed, ports.take()]
+    clock.now_s += COOLDOWN_S
+    assert ports.free == 0
+    with pytest.raises(OSError, match="in use"):
+        ports.fixed(first)
+    ports.give_back(fixed)
+    assert ports.free == 0
+    clock.now_s += COOLDOWN_S
+    assert ports.free == 1
+
+
+def test_a_fixed_port_beyond_the_pool_never_enters_it(first: int, clock: Clock) -> None:
+    ports = Ports("127.0.0.1", first, first + 1, cooldown_s=0, clock=clock)
+    ports.give_back(ports.fixed(first + 5))
+    assert ports.free == 2
+
+
+def test_an_address_that_is_not_ours_is_said_and_costs_no_port() -> None:
+    ports = Ports("192.0.2.1", 40_000, 40_001, cooldown_s=0)
+    with pytest.raises(OSError, match="assign"):
+        ports.take()
+    assert ports.free == 2
+
+
+@pytest.mark.usefixtures("ipv6")
+def test_the_address_of_all_serves_both_versions(first: int, opened: list[Port]) -> None:
+    opened.append(Ports("::", first, first, cooldown_s=0).take())
+    port = opened[0].socket
+    port.setblocking(True)
+    for address in ("::1", "127.0.0.1"):
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(address.encode(), (address, first))
+        assert port.recv(100) == address.encode()
+
+
+def test_the_control_process_gets_no_numpy_by_this() -> None:
+    program = "import sys, receiver.net.ports; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+class Pool(RuleBasedStateMachine):
+    """Any order of taking, giving back and waiting: no port twice, none too early, none lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.first = free_run(4)
+        self.ports = Ports("127.0.0.1", self.first, self.first + 3, cooldown_s=COOLDOWN_S, clock=self.clock)
+        self.held: dict[int, Port] = {}
+        self.cool_at_s = dict.fromkeys(range(self.first, self.first + 4), 0.0)
+
+    def could(self) -> list[int]:
+        return [n for n, at in self.cool_at_s.items() if n not in self.held and at <= self.clock.now_s]
+
+    @rule()
+    def take(self) -> None:
+        could = self.could()
+        if not could:
+            with pytest.raises(NoPort):
+                self.ports.take()
+            return
+        port = self.ports.take()
+        assert port.number in could
+        self.held[port.number] = port
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.held)))
+        self.ports.give_back(self.held.pop(number))
+        self.cool_at_s[number] = self.clock.now_s + COOLDOWN_S
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 59.0, 60.0]))
+    def wait(self, seconds: float) -> None:
+        self.clock.now_s += seconds
+
+    @invariant()
+    def the_count_is_true(self) -> None:
+        assert self.ports.free == len(self.could())
+
+    def teardown(self) -> None:
+        for port in self.held.values():
+            port.socket.close()
+
+
+TestPool = Pool.TestCase
+TestPool.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
