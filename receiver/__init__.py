@@ -1,0 +1,60 @@
+"""tapdeck: records call taps. Every sample at its true place in time, one WAV per tap, complete and described.
+
+The floor plan. Data goes one way, nothing upstream knows a name from downstream:
+
+    datagram ─▶ net ─▶ wire ─▶ media ─▶ archive ─▶ spool/ ─▶ ready/        (a media worker, one per core)
+    caller ─▶ api ─▶ control ─▶ ledger;  link to the worker;  watch        (the control process)
+
+    settings    TOML, environment, flags → frozen structs; the only file that speaks milliseconds.
+                origins finds the values, forms says what one must look like
+    daemon      composition root of the control process: binds and keeps every socket and each worker's memory file
+    worker      composition root of a media worker: the only one that knows net and media and archive. Never imports
+                aiohttp, control or api
+    link        the messages between the two; socketpair carries them
+    net         the door: ports, slab (recvmmsg), filter, tick. Knows no other room
+    wire        what the octets mean. Pure: numpy only (SRTP: one file)
+    media       what the sound is. Pure, leans on wire; its unit is the sample. All its state lies on one memory file
+    archive     what stays on disk. Leans on media's Block and numpy; every file call goes through archive/files
+    ledger      what was asked and how it ended (SQLite)
+    control     who is being recorded. Leans on link's messages and ledger
+    api         HTTP. Leans on control, ledger, watch and the sidecar's structs
+    watch       counters, log, health. Leans on settings only
+    lab         a telephone network in a box. May use all; only cli and tests import it
+    cli         the commands, one file each; heavy imports inside the command
+
+Pure rooms (wire, media) have no logger, no clock, no loop, no file: time comes in as an argument, tallies go out.
+``spool/``, ``ready/`` and ``quarantine/`` are written by workers alone, the ledger by control alone. No file is longer
+than 350 lines. ``tests/test_floor_plan.py`` holds all of this.
+
+The words: datagram · slab (the datagrams of one tick) · batch (the slab read as columns) · verdict · stream (one SSRC
+from one source) · epoch (a run of one stream with one clock) · timeline (the ring) · playout (next sample to hand on) ·
+edge (one past the newest) · horizon (how long a missing packet is waited for) · block (what one drain cuts off) · gap
+(absent frames) · frame (one sample per channel in a file) · tap (somebody's sending to one port) · party (who speaks on
+a channel) · channel (of a file) · part (one channel's growing file in spool) · recording (one WAV, or several in a row,
+and one sidecar) · trust (how a source was admitted) · ending (why it ended) · outcome · ledger (ours) against sender's
+log (what a test sender sent) · worker (ours) against job (downstream).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from receiver.archive.check import check
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "check"]
+
+_HOME = {"check": "receiver.archive.check"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name of the public API on first use (PEP 562): ``import receiver`` alone stays under 0.1 s."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,168 @@
+"""What a setting's value must look like, which values this version honours, and both in words.
+
+Pure: a value in, the value or a ``ValueError`` with "what was expected" out. Who asks adds the key, what was found and
+where.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address, ip_network
+from typing import Any, NamedTuple
+
+from msgspec import ValidationError, convert, inspect
+
+from receiver.archive import names
+
+
+class Awaited(NamedTuple):
+    """The values of a key that can be honoured already, and what brings the others."""
+
+    honoured: tuple[object, ...]
+    brings: str
+
+
+_CALL = "calls over RELAY (version 0.2)"
+_SOURCES = "codecs, layouts and encodings (version 0.4)"
+
+AWAITED: Mapping[str, Awaited] = {
+    "media.workers": Awaited((1,), "more than one media worker"),
+    "media.rtcp": Awaited(("mux", "off"), "RTCP on port + 1 (version 0.4)"),
+    "relay.enabled": Awaited((None, False), _CALL),
+    "relay.host": Awaited(("relay.signalwire.com",), _CALL),
+    "relay.project": Awaited((None,), _CALL),
+    "relay.token": Awaited((None,), _CALL),
+    "relay.topics": Awaited(((),), _CALL),
+    "relay.ca_file": Awaited((None,), _CALL),
+    "taps.layout": Awaited(("mono",), _SOURCES),
+    "taps.codec": Awaited(("PCMU", "PCMA"), _SOURCES),
+    "taps.ptime_ms": Awaited((20,), _CALL),
+    "taps.pause_as": Awaited(("silence",), "pause and resume (version 0.4)"),
+    "taps.mask_dtmf": Awaited((False,), "telephone events (version 0.4)"),
+    "storage.encoding": Awaited(("pcm16",), _SOURCES),
+    "storage.reserve_mb": Awaited((64,), "the watch over free space"),
+    "storage.keep_days": Awaited((0,), "the removal of old recordings"),
+    "http.public_url": Awaited((None,), _CALL),
+    "http.callbacks_listen": Awaited((None,), _CALL),
+    "ws.listen": Awaited((None,), _CALL),
+    "ws.uri": Awaited((None,), _CALL),
+    "ws.certificate": Awaited((None,), _CALL),
+    "ws.key": Awaited((None,), _CALL),
+    "listen": Awaited(((),), "ports that are always open (version 0.4)"),
+    "record": Awaited(((),), _CALL),
+    "hook": Awaited(((),), "hooks"),
+}
+"""Keys of the contract that this version knows and cannot honour in full. Nothing else is left out."""
+
+
+def endpoint(text: str) -> tuple[str, int]:
+    """``127.0.0.1:8080``, ``[::1]:8080``, ``localhost:0`` → host, port."""
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if bracketed else host
+    try:
+        number = int(port) if port.isascii() and port.isdigit() else -1
+        if not colon or not 0 <= number <= 65_535 or (":" in host) != bracketed:
+            raise ValueError
+        if host != "localhost":
+            ip_address(host)
+    except ValueError:
+        raise ValueError("ADDRESS:PORT, like 127.0.0.1:8080 or [::1]:8080") from None
+    return host, number
+
+
+def _address(text: str) -> None:
+    try:
+        ip_address(text)
+    except ValueError:
+        raise ValueError("an IP address") from None
+
+
+def _networks(texts: tuple[str, ...]) -> None:
+    for text in texts:
+        try:
+            ip_network(text)
+        except ValueError:
+            raise ValueError("addresses or networks, like 203.0.113.5 or 203.0.113.0/24") from None
+
+
+def _ports(text: str) -> None:
+    first, dash, last = text.partition("-")
+    numbers = [int(number) for number in (first, last if dash else first) if number.isascii() and number.isdigit()]
+    if len(numbers) != 2 or not 1_024 <= numbers[0] <= numbers[1] <= 65_535:
+        raise ValueError("FIRST-LAST, ports from 1024 to 65535, like 20000-29999")
+
+
+def _name(pattern: str) -> None:
+    try:
+        names.check_pattern(pattern)
+    except ValueError as error:
+        raise ValueError(f"a pattern that can name recordings ({error})") from None
+
+
+def _zero_or_a_second(seconds: float) -> None:
+    if 0 < seconds < 1:
+        raise ValueError("0, or at least 1")
+
+
+FORMS: Mapping[str, Callable[[Any], object]] = {
+    "media.bind": _address,
+    "media.advertise": _address,
+    "media.ports": _ports,
+    "media.allow": _networks,
+    "storage.name": _name,
+    "storage.segment_s": _zero_or_a_second,
+    "http.listen": endpoint,
+    "http.callbacks_listen": endpoint,
+    "ws.listen": endpoint,
+}
+"""Key → a check of a value that has the right type already; None is not asked about."""
+
+
+def value_of(name: str, annotation: Any, value: object, text: bool = False) -> object:
+    """The value as what key ``name`` holds; ``text``: it came as text (lists comma-separated).
+
+    Raises ``ValueError`` with what was expected.
+    """
+    if text and isinstance(value, str) and isinstance(inspect.type_info(annotation), inspect.VarTupleType):
+        value = [each.strip() for each in value.split(",") if each.strip()]
+    try:
+        value = convert(value, annotation, strict=not text)
+    except ValidationError:
+        raise ValueError(in_words(annotation)) from None
+    if name in FORMS and value is not None:
+        FORMS[name](value)
+    if name in AWAITED and value not in AWAITED[name].honoured:
+        honoured = " or ".join(json.dumps(each) if each or each == 0 else "nothing" for each in AWAITED[name].honoured)
+        raise ValueError(f"{honoured} in this version, which does not have {AWAITED[name].brings} yet")
+    return value
+
+
+def in_words(annotation: Any) -> str:
+    """What a type accepts, for a message: "an integer from 20 to 200"."""
+    return _words(inspect.type_info(annotation))
+
+
+def _words(kind: inspect.Type) -> str:
+    match kind:
+        case inspect.IntType():
+            return "an integer" + _bounds(kind)
+        case inspect.FloatType():
+            return "a number" + _bounds(kind)
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.StrType():
+            return "a text" + (" that is not empty" if kind.min_length else "")
+        case inspect.LiteralType():
+            return "one of " + ", ".join(f'"{value}"' for value in kind.values)
+        case inspect.UnionType():
+            return " or ".join(_words(each) for each in kind.types if not isinstance(each, inspect.NoneType))
+        case inspect.VarTupleType():
+            return f"a list, each {_words(kind.item_type)}"
+        case inspect.Metadata():
+            return _words(kind.type)
+        case _:
+            return "a table"
+
+
+def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
+    return f" from {kind.ge:g} to {kind.le:g}" if kind.ge is not None and kind.le is not None else ""

@@ -1,0 +1,228 @@
+"""The link: what control and a media worker say to each other.
+
+Control starts a worker with one end of a socket pair (`receiver.socketpair`). Everything between the two goes over it:
+msgpack structs in both directions, and descriptors (UDP sockets, the memory file) from control to worker. A worker
+that is started again gets `Configure`, every living tap's `Open`, each unanswered `Close`, and nothing else.
+
+End of file is the death of the other side: it is all that a worker needs to know of control's (design, section 2),
+and all that control needs to know of a worker's.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from receiver.socketpair import Link, LinkBroken, Received, pair
+
+__all__ = ["Link", "LinkBroken", "Received", "ToControl", "ToWorker", "control_end", "pair", "worker_end"]
+
+
+# --- control to worker ----------------------------------------------------------------------------------------
+
+
+class Configure(Struct, frozen=True, tag=True):
+    """First message to every worker; carries the descriptor of its memory file (empty for a fresh one).
+
+    ``horizon``, ``window`` and ``segment_frames`` are in samples. With ``repair`` the worker runs rule C5 and
+    answers `Repaired` (also when there was nothing to do); otherwise it must leave parts of living taps alone.
+    """
+
+    index: int
+    taps: int
+    tick_ns: int
+    horizon: int
+    window: int
+    commit_interval_ns: int
+    segment_frames: int
+    directory: str
+    name: str
+    encoding: str
+    policy: str
+    allow: list[str]
+    events_payload_type: int
+    repair: bool
+
+    @property
+    def path(self) -> Path:
+        """The storage folder."""
+        return Path(self.directory)
+
+
+class Open(Struct, frozen=True, tag=True):
+    """Record what comes to the UDP socket that travels along. Idempotent: sent again after a worker's restart.
+
+    ``law`` is the payload type asked for (0 or 8). ``announced`` is the sender's address, port 0 for any port.
+    ``held``: leave the socket unread until `Answer` (rule B1).
+    """
+
+    slot: int
+    tap_id: str
+    recording_id: str
+    port: int
+    law: int
+    policy: str
+    announced: tuple[str, int] | None
+    held: bool
+    requested_at_ns: int
+    call_id: str | None
+    node_id: str | None
+    labels: dict[str, str]
+    direction: str
+    layout: str
+
+
+class Answer(Struct, frozen=True, tag=True):
+    """The relay's answer is there (rule B1): read the socket from now on."""
+
+    slot: int
+    recording_id: str
+    announced: tuple[str, int] | None
+
+
+class Source(Struct, frozen=True, tag=True):
+    """Another source is to be admitted (rule B5, PATCH)."""
+
+    slot: int
+    recording_id: str
+    policy: str
+    announced: tuple[str, int] | None
+
+
+class Close(Struct, frozen=True, tag=True):
+    """End this recording for the reason ``ending``; answered by `Finished`. Idempotent.
+
+    ``problem`` holds ``code``, ``message`` and ``hint`` for the sidecar where the ending needs explaining.
+    """
+
+    slot: int
+    recording_id: str
+    ending: str
+    problem: dict[str, str] | None
+
+
+class Forget(Struct, frozen=True, tag=True):
+    """`Finished` (or `Refused`) is in the ledger: the slot is free again."""
+
+    slot: int
+    recording_id: str
+
+
+# --- worker to control ----------------------------------------------------------------------------------------
+
+
+class Ready(Struct, frozen=True, tag=True):
+    """The worker records. ``fresh``: its memory file was empty."""
+
+    index: int
+    pid: int
+    fresh: bool
+
+
+class Opened(Struct, frozen=True, tag=True):
+    """Rule C1 is durable for this tap: draft and part are on the disk."""
+
+    slot: int
+    recording_id: str
+
+
+class Refused(Struct, frozen=True, tag=True):
+    """This tap cannot be recorded. No `Finished` follows; the slot is free after `Forget`."""
+
+    slot: int
+    recording_id: str
+    code: str
+    message: str
+    hint: str
+
+
+class Happened(Struct, frozen=True, tag=True):
+    """News of one tap, as it happens: receiving, source_changed, source_conflict, unannounced, epoch, …"""
+
+    slot: int
+    recording_id: str
+    event: str
+    at_ns: int
+    fields: dict[str, str | int | float | bool | None]
+
+
+COLUMNS: Final = (
+    "slots",
+    "recording_ids",
+    "packets",
+    "lost",
+    "duplicate",
+    "reordered",
+    "late_lost",
+    "invalid",
+    "foreign",
+    "heard_ns",
+    "first_ns",
+    "edge_frames",
+)
+
+
+class Report(Struct, frozen=True, tag=True):
+    """Once a second: all taps that changed since the last one, as columns of equal length.
+
+    Element *i* of every column speaks of the same tap; counters are totals since its start. ``heard_ns`` and
+    ``first_ns`` are UNIX time of the newest and the first packet (0: none yet) by the same clock as ``at_ns``.
+    ``edge_frames`` is one past the newest frame. ``tallies`` are the worker's totals by verdict, ``gauges`` its
+    present values.
+    """
+
+    at_ns: int
+    slots: list[int]
+    recording_ids: list[str]
+    packets: list[int]
+    lost: list[int]
+    duplicate: list[int]
+    reordered: list[int]
+    late_lost: list[int]
+    invalid: list[int]
+    foreign: list[int]
+    heard_ns: list[int]
+    first_ns: list[int]
+    edge_frames: list[int]
+    tallies: dict[str, int]
+    gauges: dict[str, float]
+
+    def pieces(self, most: int = 256) -> Iterator[Report]:
+        """Cut into reports of at most ``most`` taps each (at least one); tallies and gauges go with each."""
+        for at in range(0, max(1, len(self.slots)), most):
+            columns = {name: getattr(self, name)[at : at + most] for name in COLUMNS}
+            yield Report(at_ns=self.at_ns, tallies=self.tallies, gauges=self.gauges, **columns)
+
+
+class Finished(Struct, frozen=True, tag=True):
+    """The recording's names are in ``ready/``; ``sidecar`` is the JSON that lies there. Sent until `Forget`."""
+
+    slot: int
+    recording_id: str
+    sidecar: bytes
+
+
+class Repaired(Struct, frozen=True, tag=True):
+    """Rule C5 is done; the sidecars of what it brought to ``ready/``."""
+
+    sidecars: list[bytes]
+
+
+ToWorker = Configure | Open | Answer | Source | Close | Forget
+ToControl = Ready | Opened | Refused | Happened | Report | Finished | Repaired
+
+
+def control_end(end: socket.socket) -> Link[ToWorker, ToControl]:
+    """Return control's side of the link over ``end``, which it owns from now on. Needs a running loop."""
+    return Link(end, msgspec.msgpack.encode, msgspec.msgpack.Decoder[ToControl](ToControl).decode)
+
+
+def worker_end(descriptor: int) -> Link[ToControl, ToWorker]:
+    """Return a worker's side of the link over the inherited ``descriptor``. Needs a running loop."""
+    end = socket.socket(fileno=descriptor)
+    return Link(end, msgspec.msgpack.encode, msgspec.msgpack.Decoder[ToWorker](ToWorker).decode)

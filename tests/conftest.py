@@ -1,0 +1,27 @@
+"""How all tests run: hypothesis by level, and what happens where a program from outside is missing."""
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.tools import level, missing
+
+# A deadline would be an assertion on wall time. Derandomized where the answer must be the same for everybody; --full
+# looks for new examples.
+settings.register_profile("quick", max_examples=50, deadline=None, derandomize=True)
+settings.register_profile(
+    "all", max_examples=500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "full", max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(level())
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose ``needs`` are not met, with the remedy; where nothing may be skipped, fail it."""
+    for mark in item.iter_markers("needs"):
+        reason = missing(*mark.args)
+        if reason is not None and level() == "quick":
+            pytest.skip(reason)
+        elif reason is not None:
+            pytest.fail(reason, pytrace=False)
