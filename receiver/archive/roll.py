@@ -1,0 +1,238 @@
+"""A long recording becomes several files in a row (rule C7): what ended of it is published while the rest goes on.
+
+``<id>.<segment>.segment`` in spool describes a file that is woven; while its WAV still lies in spool too, it is not yet
+published. The sidecar at the end lists them all.
+"""
+
+import contextlib
+import errno
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from receiver.archive import names
+from receiver.archive.files import Files
+from receiver.archive.gaps import Stretch, explain, in_order, merge
+from receiver.archive.names import PartKey
+from receiver.archive.publish import Content, name_taken, place
+from receiver.archive.sidecar import Draft, File, Gap, Problem, Reason, encode, moment
+from receiver.archive.weave import Woven, opened, weave
+
+
+class Segment(Struct, frozen=True, kw_only=True):
+    """One file of a recording, as its finish will tell of it. Frames count from frame 0 of the recording.
+
+    ``upto`` is the frame of the part axis behind its last one; ``begins`` the one that is frame 0 of the recording,
+    absent as long as nothing came.
+    """
+
+    upto: int
+    begins: int | UnsetType = UNSET
+    started_at: datetime | UnsetType = UNSET
+    stem: str = ""
+    file: File | None = None
+    gaps: tuple[Gap, ...] = ()
+    problem: Problem | None = None
+
+
+class Sound(Struct, frozen=True):
+    """One segment woven into spool: ``woven`` is None when there is no sample in it and none came before."""
+
+    woven: Woven | None
+    gaps: tuple[Gap, ...]  # frames from frame 0 of the recording
+    missing_frames: int  # that should lie in the parts and do not
+
+
+def sound_of(
+    files: Files,
+    rate: int,
+    parts: Sequence[PartKey],
+    upto: int,
+    believed: Sequence[int],
+    stretches: Iterable[Stretch],
+    begins: int | None,
+) -> Sound:
+    """Weave one segment's parts up to frame ``upto`` of the part axis.
+
+    ``believed``: one past the last frame that each part should hold; what is missing of it is a ``write_failed``.
+    ``begins``: the recording's frame 0 if an earlier segment had it, else it is looked for here (rule A2).
+    """
+    target = names.woven(parts[0].recording_id, parts[0].segment)
+    span = parts[0].first_frame, upto
+    with opened(files, parts, believed) as tracks:
+        short = [
+            Stretch(track.stop, believed[channel] - track.stop, channel, Reason.WRITE_FAILED)
+            for channel, track in enumerate(tracks)
+            if track.stop < believed[channel]
+        ]
+        missing = sum(stretch.frames for stretch in short)
+        if begins is not None and span[0] >= upto:
+            return Sound(None, (), missing)
+        woven = weave(files, target, tracks, span, rate, cut_lead=begins is None)
+    if woven is None:
+        return Sound(None, (), missing)
+    shift = woven.begins if begins is None else begins
+    told = [*short, *stretches]
+    return Sound(
+        woven, in_order([explain(absent, channel, told, shift) for channel, absent in enumerate(woven.absent)]), missing
+    )
+
+
+def read_segment(files: Files, recording_id: str, index: int) -> Segment | None:
+    """Return the description of a woven segment; None if it is not woven yet."""
+    try:
+        return msgspec.json.decode(files.read(names.segment(recording_id, index)), type=Segment)
+    except FileNotFoundError:
+        return None
+
+
+def started(rate: int, begins: int, anchor_frame: int, anchor_ns: int | None) -> datetime | UnsetType:
+    """Return the wall time of the recording's frame 0, if that of any frame is known."""
+    return UNSET if anchor_ns is None else moment(anchor_ns + (begins - anchor_frame) * 1_000_000_000 // rate)
+
+
+def stem_of(draft: Draft, *times: datetime | UnsetType) -> str:
+    """Return the recording's name under ready/, without suffix; it tells the first of the times that is known."""
+    known = next((time for time in (*times, draft.requested_at) if isinstance(time, datetime)), moment(0))
+    return names.render(draft.name, known, draft.recording_id, draft.tap_id or "", draft.call_id or "")
+
+
+def roll(
+    files: Files,
+    draft: Draft,
+    parts: Sequence[PartKey],
+    upto_frame: int,
+    anchor_frame: int,
+    anchor_ns: int | None,
+    stretches: Iterable[Stretch] = (),
+    believed: Sequence[int] | None = None,
+) -> Segment:
+    """Publish one segment, frames up to ``upto_frame`` of the part axis, as ``<name>.001.wav`` and so on.
+
+    Behind the last write of its parts. Segments in order, each once; after a kill at any point again with the same
+    arguments: it ends with the same one name. ``believed`` is ``upto_frame`` for each part, where nothing else is told.
+    """
+    recording_id, index = parts[0].recording_id, parts[0].segment
+    segment = read_segment(files, recording_id, index)
+    if segment is None:
+        earlier = read_segment(files, recording_id, index - 1) if index else None
+        if index and earlier is None:
+            raise FileNotFoundError(errno.ENOENT, "the segment before is not rolled yet", parts[0].name)
+        frames = [upto_frame] * len(parts) if believed is None else believed
+        begins = earlier.begins if earlier and isinstance(earlier.begins, int) else None
+        sound = sound_of(files, draft.sample_rate, parts, upto_frame, frames, stretches, begins)
+        written = files.stat(parts[0].name)
+        fallback = moment(written.modified_ns) if written else UNSET
+        segment = _describe(draft, index, upto_frame, sound, earlier, (anchor_frame, anchor_ns), fallback)
+        _put(files, recording_id, index, segment)
+    return _publish(files, parts, segment)
+
+
+def _describe(
+    draft: Draft,
+    index: int,
+    upto: int,
+    sound: Sound,
+    earlier: Segment | None,
+    anchor: tuple[int, int | None],
+    written: datetime | UnsetType,
+) -> Segment:
+    """``written`` names a recording of which no other time is known (only after a power cut)."""
+    woven = sound.woven
+    begun = earlier if earlier and isinstance(earlier.begins, int) else None
+    if woven is None:
+        return Segment(upto=upto) if begun is None else msgspec.structs.replace(begun, upto=upto, file=None, gaps=())
+    if begun is None:
+        first = started(draft.sample_rate, woven.begins, *anchor)
+        begun = Segment(upto=upto, begins=woven.begins, started_at=first, stem=stem_of(draft, first, written))
+    assert isinstance(begun.begins, int)
+    file = File(
+        file=f"{begun.stem.rpartition('/')[2]}.{index + 1:03}.wav",
+        frame=woven.begins - begun.begins,
+        frames=woven.frames,
+        bytes=woven.octets,
+        sha256=woven.sha256,
+    )
+    return msgspec.structs.replace(begun, upto=upto, file=file, gaps=sound.gaps, problem=None)
+
+
+def _publish(files: Files, parts: Sequence[PartKey], segment: Segment) -> Segment:
+    """Link the WAV, then sweep: the parts first, so that the WAV in spool goes on saying that there is work left."""
+    recording_id, index = parts[0].recording_id, parts[0].segment
+    source = names.woven(recording_id, index)
+    there = files.stat(source)
+    if there is not None and segment.file is not None:
+        folder = f"ready/{segment.stem}".rpartition("/")[0]
+        target = f"{folder}/{segment.file.file}"
+
+        def taken(name: str) -> None:
+            nonlocal segment
+            assert segment.file is not None
+            file = msgspec.structs.replace(segment.file, file=name.rpartition("/")[2])
+            segment = msgspec.structs.replace(segment, file=file, problem=name_taken(recording_id))
+            _put(files, recording_id, index, segment)
+
+        if there.links == 1:
+            files.make_folders(target)
+            place(files, source, target, Content(segment.file.bytes, segment.file.sha256), taken)
+        with contextlib.suppress(FileNotFoundError):  # linked in an earlier life, and a job took the folder away
+            files.sync_folder(target)
+    for part in parts:
+        files.unlink(part.name)
+    files.unlink(source)
+    return segment
+
+
+def _put(files: Files, recording_id: str, index: int, segment: Segment) -> None:
+    files.write_durably(names.segment(recording_id, index), encode(segment))
+
+
+def roll_rest(
+    files: Files,
+    draft: Draft,
+    last: Sequence[PartKey],
+    anchor_frame: int,
+    anchor_ns: int | None,
+    stretches: Sequence[Stretch] = (),
+    believed: Callable[[PartKey], int | None] = lambda _: None,
+) -> list[Segment]:
+    """Return the descriptions of all segments before the ``last``; roll what was not rolled to its end.
+
+    ``believed`` tells up to which frame of the part axis a part may be believed, None: as far as it should reach.
+    """
+    recording_id = last[0].recording_id
+    lying: list[PartKey] | None = None
+    segments: list[Segment] = []
+    for index in range(last[0].segment):
+        segment = read_segment(files, recording_id, index)
+        if segment is None or files.stat(names.woven(recording_id, index)):
+            if lying is None:
+                lying = _lying(files, recording_id)
+            first = segments[-1].upto if segments else 0
+            parts = [key for key in lying if key.segment == index]
+            parts = parts or [PartKey(recording_id, key.channel, index, first) for key in last]  # silence in its place
+            upto = min(key.first_frame for key in (*lying, *last) if key.segment > index)
+            frames = [upto if (said := believed(key)) is None else said for key in parts]
+            segment = roll(files, draft, parts, upto, anchor_frame, anchor_ns, stretches, frames)
+        segments.append(segment)
+    return segments
+
+
+def _lying(files: Files, recording_id: str) -> list[PartKey]:
+    """The parts of a recording that lie in spool, by segment and channel."""
+    spooled = [names.parse(name) for name in files.listing("spool")]
+    keys = [
+        PartKey(it.recording_id, it.channel, it.segment, it.first_frame)
+        for it in spooled
+        if it and it.kind == "part" and it.recording_id == recording_id
+    ]
+    return sorted(keys, key=lambda key: (key.segment, key.channel))
+
+
+def all_gaps(segments: Sequence[Segment]) -> tuple[Gap, ...]:
+    """Return the gaps of all files as one list: what goes on over a file's end is one gap."""
+    rows = [gap for segment in segments for gap in segment.gaps]
+    channels = {gap.channel for gap in rows}
+    return in_order([merge(gap for gap in rows if gap.channel == channel) for channel in sorted(channels)])

@@ -1,0 +1,99 @@
+"""RIFF/WAVE, written and read by ourselves: the header is 44 octets and true from the first octet on.
+
+Layout: Multimedia Programming Interface and Data Specifications 1.0 (IBM, Microsoft, 1991), "Waveform Audio File
+Format". Linear samples of 16 bits are signed, little-endian, and woven frame by frame.
+"""
+
+import struct
+from collections.abc import Callable
+from typing import NamedTuple
+
+PCM = 1
+SAMPLE_OCTETS = 2
+HEADER_OCTETS = 44
+LONGEST_DATA = 2**32 - 1 - (HEADER_OCTETS - 8) - 1  # what the RIFF size can say, pad octet included
+
+_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
+_CHUNK = struct.Struct("<4sI")
+_FORMAT = struct.Struct("<HHIIHH")
+_MOST_CHUNKS = 64
+
+
+class Format(NamedTuple):
+    """What a WAV says of itself."""
+
+    tag: int  # 1 is linear PCM, 6 A-law, 7 µ-law
+    channels: int
+    rate: int  # frames a second
+    bits: int  # of one sample
+    data_at: int  # octets in front of the samples
+    data_octets: int
+
+    @property
+    def frames(self) -> int:
+        """Whole frames in the data."""
+        return self.data_octets // max(1, self.channels * self.bits // 8)
+
+
+class NotWav(ValueError):
+    """The octets are no WAV, or one whose header is not true. The message says which."""
+
+
+def header(frames: int, channels: int, rate: int) -> bytes:
+    """Return the 44 octets in front of ``frames`` frames of 16 bits. Longer than 4 GiB: ``ValueError`` (rule C7).
+
+    The data of linear 16 bits is always even, so no pad octet follows it.
+    """
+    frame_octets = channels * SAMPLE_OCTETS
+    data = frames * frame_octets
+    if data > LONGEST_DATA:
+        raise ValueError(f"{data} octets of sound do not fit into one WAV")
+    return _HEADER.pack(
+        b"RIFF", HEADER_OCTETS - 8 + data, b"WAVE",
+        b"fmt ", _FORMAT.size, PCM, channels, rate, rate * frame_octets, frame_octets, SAMPLE_OCTETS * 8,
+        b"data", data,
+    )  # fmt: skip
+
+
+def inspect(read: Callable[[int, int], bytes], octets: int) -> Format:
+    """Read a header strictly: every size in it must fit the file's ``octets``. Raises ``NotWav``.
+
+    ``read(at, count)`` returns octets of the file. Chunks that we do not know are stepped over (one may be kept in
+    front as room for later).
+    """
+    start = read(0, 12)
+    if len(start) < 12 or start[:4] != b"RIFF" or start[8:] != b"WAVE":
+        raise NotWav("it does not begin as a RIFF/WAVE file does")
+    said = _CHUNK.unpack(start[:8])[1] + 8
+    if said != octets:
+        raise NotWav(f"its header says {said} octets, it has {octets}")
+    shape: tuple[int, ...] | None = None
+    at = 12
+    for _ in range(_MOST_CHUNKS):
+        if at + _CHUNK.size > octets:
+            break
+        name, length = _CHUNK.unpack(read(at, _CHUNK.size))
+        at += _CHUNK.size
+        if at + length > octets:
+            raise NotWav(f"its chunk {name!r} is longer than the file")
+        if name == b"fmt ":
+            if length < _FORMAT.size:
+                raise NotWav("its format chunk is too short")
+            shape = _FORMAT.unpack(read(at, _FORMAT.size))
+        elif name == b"data":
+            if shape is None:
+                raise NotWav("it has no format in front of the sound")
+            return _true(shape, at, length)
+        at += length + length % 2
+    raise NotWav("it has no sound")
+
+
+def _true(shape: tuple[int, ...], at: int, length: int) -> Format:
+    tag, channels, rate, per_second, frame_octets, bits = shape
+    if not channels or not rate or not bits or bits % 8:
+        raise NotWav(f"its format cannot be: {channels} channels, {rate} frames a second, {bits} bits")
+    if frame_octets != channels * bits // 8 or per_second != rate * frame_octets:
+        raise NotWav("its format contradicts itself")
+    if length % frame_octets:
+        raise NotWav(f"its {length} octets of sound are not whole frames")
+    return Format(tag, channels, rate, bits, at, length)

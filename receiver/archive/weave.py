@@ -1,0 +1,158 @@
+"""From parts to one WAV in spool: read once, woven, gaps listed, absence made silence, durable, checked (rule C4).
+
+What was absent is read off the samples themselves, so the sound and its list of gaps cannot disagree.
+"""
+
+import errno
+import hashlib
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from receiver.archive import wav
+from receiver.archive.files import Files
+from receiver.archive.gaps import Runs, join, runs
+from receiver.archive.names import PartKey
+from receiver.archive.part import FRAME_OCTETS
+from receiver.media.block import ABSENT
+
+CHUNK_FRAMES = 1 << 20  # 2 MiB: the measure at which neither calls nor caches matter
+READY_MODE = 0o640
+
+Sound = NDArray[np.int16]
+
+
+class Track(NamedTuple):
+    """What one channel's open part gives: frames ``[first, stop)`` of the part axis. Outside it all is absent.
+
+    No descriptor: nothing at all came, or the file is away.
+    """
+
+    descriptor: int | None
+    first: int
+    stop: int
+
+
+@contextmanager
+def opened(files: Files, keys: Sequence[PartKey], believed: Sequence[int]) -> Iterator[list[Track]]:
+    """Open one segment's parts for reading. ``believed`` are frames of the part axis, one past the last of each."""
+    with ExitStack() as stack:
+        tracks = []
+        for key, last in zip(keys, believed, strict=True):
+            try:
+                descriptor = files.open(key.name)
+            except FileNotFoundError:
+                tracks.append(Track(None, key.first_frame, key.first_frame))
+                continue
+            stack.callback(files.close_file, descriptor)
+            there = key.first_frame + files.size(descriptor) // FRAME_OCTETS
+            tracks.append(Track(descriptor, key.first_frame, max(key.first_frame, min(last, there))))
+        yield tracks
+
+
+@dataclass(frozen=True)
+class Woven:
+    """A WAV in spool, durable, and what is in it."""
+
+    begins: int  # frame of the part axis that is the file's frame 0
+    frames: int
+    octets: int
+    sha256: str  # of what was read back from the disk
+    absent: tuple[Runs, ...]  # by channel, in frames of the part axis
+
+
+def weave(
+    files: Files,
+    target: str,
+    tracks: Sequence[Track],
+    span: tuple[int, int],
+    rate: int,
+    cut_lead: bool,
+    chunk_frames: int = CHUNK_FRAMES,
+) -> Woven | None:
+    """Weave the frames ``[first, stop)`` = ``span`` of all tracks into ``target``, which is made anew.
+
+    With ``cut_lead`` the file begins at the earliest sample that came (rule A2); None if none did. What is absent at
+    the end is kept. Raises ``OSError``, also when the disk gives back something else than it got.
+    """
+    begins, stop = span
+    if cut_lead:
+        found = _first_present(files, tracks, span, chunk_frames)
+        if found is None:
+            return None
+        begins = found
+    head = wav.header(stop - begins, len(tracks), rate)
+    descriptor = files.create(target, READY_MODE, afresh=True)  # its mode is durable with its content
+    try:
+        octet = files.pwrite(descriptor, (head,), 0)
+        check = zlib.crc32(head)
+        absent: list[list[Runs]] = [[] for _ in tracks]
+        for frame in range(begins, stop, chunk_frames):
+            woven = np.empty((min(chunk_frames, stop - frame), len(tracks)), "<i2")
+            for channel, track in enumerate(tracks):
+                absent[channel] += _silence(files, track, frame, woven[:, channel])
+            octet = files.pwrite(descriptor, (woven,), octet)
+            check = zlib.crc32(woven.data, check)
+        files.fsync(descriptor)
+        sha256 = _read_back(files, descriptor, octet, check)
+    finally:
+        files.close_file(descriptor)
+    return Woven(begins, stop - begins, octet, sha256, tuple(join(pieces) for pieces in absent))
+
+
+def _silence(files: Files, track: Track, frame: int, into: Sound) -> list[Runs]:
+    """Fill one channel of a chunk; return what of it is absent (part frames), now silent."""
+    _read(files, track, frame, into)
+    mask = into == ABSENT
+    if not mask.any():
+        return []
+    np.putmask(into, mask, 0)
+    return [runs(mask) + frame]
+
+
+def _read(files: Files, track: Track, frame: int, into: Sound) -> None:
+    """Fill ``into`` with the track's frames from ``frame`` on."""
+    low, high = (min(max(0, edge - frame), len(into)) for edge in (track.first, track.stop))
+    there = 0
+    if track.descriptor is not None and low < high:
+        # A channel among others lies strided in the woven chunk: it is read beside it first.
+        sound = into[low:high] if into.flags.c_contiguous else np.empty(high - low, "<i2")
+        octets = files.pread(track.descriptor, sound, (frame + low - track.first) * FRAME_OCTETS)
+        there = octets // FRAME_OCTETS
+        if not into.flags.c_contiguous:
+            into[low : low + there] = sound[:there]
+    into[:low] = ABSENT
+    into[low + there :] = ABSENT
+
+
+def _first_present(files: Files, tracks: Sequence[Track], span: tuple[int, int], chunk_frames: int) -> int | None:
+    for frame in range(*span, chunk_frames):
+        sound = np.empty(min(chunk_frames, span[1] - frame), "<i2")
+        firsts = []
+        for track in tracks:
+            _read(files, track, frame, sound)
+            present = sound != ABSENT
+            if present.any():
+                firsts.append(frame + int(present.argmax()))
+        if firsts:
+            return min(firsts)
+    return None
+
+
+def _read_back(files: Files, descriptor: int, octets: int, check: int) -> str:
+    """Return the SHA-256 of what is on the disk, if it is what was written."""
+    files.drop_pages(descriptor)
+    digest, seen = hashlib.sha256(), 0
+    buffer = bytearray(min(octets, CHUNK_FRAMES * FRAME_OCTETS))
+    for octet in range(0, octets, len(buffer)):
+        piece = memoryview(buffer)[: files.pread(descriptor, buffer, octet)]
+        digest.update(piece)
+        seen = zlib.crc32(piece, seen)
+    if seen != check or files.size(descriptor) != octets:
+        raise OSError(errno.EIO, "the disk gave back something else than was written")
+    return digest.hexdigest()

@@ -1,0 +1,243 @@
+"""The ledger itself: one connection, used by one thread at a time, one transaction a verb.
+
+WAL and ``synchronous = NORMAL``: a power cut may take the last rows, never the file; the rebuild brings them back.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from receiver.ledger import schema
+from receiver.ledger.rows import Problem, RecordingRow, Summary, TapRow, read_summary, unix_ns
+
+BUSY_S: Final = 5.0  # somebody looks at it with the sqlite3 shell
+COLUMNS: Final = TapRow.__struct_fields__
+MILESTONES: Final = {"listening": "listening_ns", "receiving": "receiving_ns"}
+
+
+class LedgerBroken(Exception):
+    """The file is no ledger of ours: damaged, or of another version."""
+
+
+class Note(NamedTuple):
+    """A tap got this far."""
+
+    tap_id: str
+    state: str
+    at_ns: int
+
+
+class Where(NamedTuple):
+    """Which taps to list; None and empty mean any. ``after`` is the last row of the page before."""
+
+    state: str | None = None
+    call_id: str | None = None
+    labels: Mapping[str, str] = {}
+    since_ns: int | None = None
+    after: tuple[int, str] | None = None
+
+
+class Ledger:
+    """Open, or make, the ledger at ``path``. Raises ``LedgerBroken``, or ``sqlite3.OperationalError`` (no space…)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._base = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        self._base.row_factory = sqlite3.Row
+        self.fresh = False
+        try:
+            self._set_up()
+        except sqlite3.OperationalError:
+            self._base.close()
+            raise
+        except (sqlite3.DatabaseError, LedgerBroken) as error:
+            self._base.close()
+            raise LedgerBroken(str(error)) from error
+
+    def _set_up(self) -> None:
+        (version,) = self._base.execute("PRAGMA user_version").fetchone()
+        self._base.execute("PRAGMA journal_mode = WAL")
+        self._base.execute("PRAGMA synchronous = NORMAL")
+        self.fresh = version == 0
+        if self.fresh:
+            self.path.chmod(0o600)
+            self._base.executescript(f"BEGIN; {schema.TABLES} PRAGMA user_version = {schema.VERSION}; COMMIT;")
+        elif version != schema.VERSION:
+            raise LedgerBroken(f"it is of version {version}, this is version {schema.VERSION}")
+        else:
+            (verdict,) = self._base.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise LedgerBroken(str(verdict))
+
+    def close(self) -> None:
+        """Close it; the WAL is folded in."""
+        self._base.close()
+
+    # --- taps
+
+    def ask(self, tap: TapRow, known: bool = False) -> bool:
+        """Write down that a tap is asked for. With ``known`` one that stands there already is left as it is.
+
+        Returns whether it is new.
+        """
+        row = msgspec.structs.asdict(tap)
+        row["labels"] = _json(tap.labels)
+        row["problem"] = _json(tap.problem) if tap.problem else None
+        done = self._base.execute(
+            f"INSERT INTO taps ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{name}' for name in COLUMNS)})"
+            + (" ON CONFLICT (id) DO NOTHING" if known else ""),
+            row,
+        )
+        return done.rowcount == 1
+
+    def note(self, notes: Iterable[Note]) -> None:
+        """Write down how far taps got. One that has its outcome is left as it is."""
+        with _Transaction(self._base):
+            for tap_id, state, at_ns in notes:
+                stamp = MILESTONES.get(state)
+                self._base.execute(
+                    f"UPDATE taps SET state = ? {f', {stamp} = coalesce({stamp}, ?)' if stamp else ''}"
+                    " WHERE id = ? AND outcome IS NULL",
+                    (state, at_ns, tap_id) if stamp else (state, tap_id),
+                )
+
+    def point(self, tap_id: str, source: str) -> None:
+        """Write down from where a tap's sound is to come now."""
+        self._base.execute("UPDATE taps SET source = ? WHERE id = ?", (source, tap_id))
+
+    def end(self, tap_id: str, outcome: str, ending: str, problem: Problem | None, at_ns: int) -> bool:
+        """Give a tap its outcome where there is no sidecar. False if it has one already (that one stands)."""
+        return self._end(tap_id, outcome, ending, problem, at_ns)
+
+    def tap(self, tap_id: str) -> TapRow | None:
+        """Return one tap."""
+        row = self._base.execute("SELECT * FROM taps WHERE id = ?", (tap_id,)).fetchone()
+        return _tap(row) if row else None
+
+    def taps(self, where: Where, limit: int) -> list[TapRow]:
+        """Return up to ``limit`` taps, newest first."""
+        terms: list[str] = ["1"]
+        values: list[Any] = []
+        for term, value in (("state = ?", where.state), ("call_id = ?", where.call_id)):
+            if value is not None:
+                terms.append(term)
+                values.append(value)
+        for label in where.labels.items():
+            terms.append("EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)")
+            values += label
+        if where.since_ns is not None:
+            terms.append("requested_ns >= ?")
+            values.append(where.since_ns)
+        if where.after is not None:
+            terms.append("(requested_ns, id) < (?, ?)")
+            values += where.after
+        found = self._base.execute(
+            f"SELECT * FROM taps WHERE {' AND '.join(terms)} ORDER BY requested_ns DESC, id DESC LIMIT ?",
+            (*values, limit),
+        )
+        return [_tap(row) for row in found]
+
+    def open_taps(self) -> list[TapRow]:
+        """Return all taps that have no outcome yet."""
+        return [_tap(row) for row in self._base.execute("SELECT * FROM taps WHERE outcome IS NULL ORDER BY id")]
+
+    # --- recordings
+
+    def book(self, sidecar: bytes, stem: str | None, at_ns: int) -> bool:
+        """Book a finished recording and the outcome of its taps, in one transaction.
+
+        Taps that the ledger does not know (it was lost) are written down from the sidecar. False if the recording was
+        booked before; nothing changes then. Raises ``msgspec.MsgspecError`` when it is no sidecar.
+        """
+        summary = read_summary(sidecar)
+        ended_ns = unix_ns(summary.ended_at) or at_ns
+        with _Transaction(self._base):
+            new = self._base.execute(
+                "INSERT INTO recordings (id, outcome, stem, newest_ns, booked_ns, summary) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (id) DO NOTHING",
+                (summary.recording_id, summary.outcome, stem, ended_ns, at_ns, _json(summary)),
+            ).rowcount
+            if not new and stem is not None:
+                self._base.execute(
+                    "UPDATE recordings SET stem = ? WHERE id = ? AND stem IS NULL", (stem, summary.recording_id)
+                )
+            for tap_id in summary.tap_ids:
+                self.ask(_from_summary(tap_id, summary, ended_ns), known=True)
+                self._end(tap_id, summary.outcome, summary.ending, summary.problem or None, ended_ns)
+        return new == 1
+
+    def recording(self, recording_id: str) -> RecordingRow | None:
+        """Return one recording."""
+        row = self._base.execute("SELECT * FROM recordings WHERE id = ?", (recording_id,)).fetchone()
+        return _recording(row) if row else None
+
+    def recordings(self, limit: int, after: tuple[int, str] | None = None) -> list[tuple[int, RecordingRow]]:
+        """Return up to ``limit`` recordings, newest first, each with the number by which it is ordered."""
+        found = self._base.execute(
+            "SELECT * FROM recordings WHERE (newest_ns, id) < (?, ?) ORDER BY newest_ns DESC, id DESC LIMIT ?",
+            (*(after or (2**63 - 1, "")), limit),
+        )
+        return [(row["newest_ns"], _recording(row)) for row in found]
+
+    # --- inside
+
+    def _end(self, tap_id: str, outcome: str, ending: str, problem: object, at_ns: int) -> bool:
+        state = "failed" if outcome == "failed" else "finished"
+        done = self._base.execute(
+            "UPDATE taps SET state = ?, outcome = ?, ending = ?, problem = ?, ended_ns = ?"
+            " WHERE id = ? AND outcome IS NULL",
+            (state, outcome, ending, _json(problem) if problem else None, at_ns, tap_id),
+        )
+        return done.rowcount == 1
+
+
+class _Transaction:
+    """All of it or nothing; may be entered within another one."""
+
+    def __init__(self, base: sqlite3.Connection) -> None:
+        self._base = base
+        self._inner = base.in_transaction
+
+    def __enter__(self) -> None:
+        if not self._inner:
+            self._base.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if not self._inner and self._base.in_transaction:
+            self._base.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _tap(row: Mapping[str, Any] | sqlite3.Row) -> TapRow:
+    fields = {name: row[name] for name in COLUMNS}
+    fields["labels"] = msgspec.json.decode(fields["labels"])
+    if fields["problem"]:
+        fields["problem"] = msgspec.json.decode(fields["problem"], type=Problem)
+    return TapRow(**fields)
+
+
+def _recording(row: sqlite3.Row) -> RecordingRow:
+    return RecordingRow(summary=read_summary(row["summary"].encode()), stem=row["stem"], booked_ns=row["booked_ns"])
+
+
+def _from_summary(tap_id: str, summary: Summary, ended_ns: int) -> TapRow:
+    codec: Sequence[Any] = [each.get("codec") for each in summary.channels if each.get("tap_id", tap_id) == tap_id]
+    return TapRow(
+        id=tap_id,
+        recording_id=summary.recording_id,
+        state="finishing",
+        call_id=summary.call_id or None,
+        node_id=summary.node_id or None,
+        labels=summary.labels,
+        direction=summary.direction or None,
+        layout=summary.layout or None,
+        codec=codec[0] if codec else None,
+        requested_ns=unix_ns(summary.requested_at) or ended_ns,
+        receiving_ns=unix_ns(summary.first_packet_at),
+    )

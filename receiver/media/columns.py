@@ -1,0 +1,252 @@
+"""The records of the media path, drawn once as types. Row *i* of every column speaks of the same thing.
+
+Three tables: a **tap** is a port that somebody sends to; a **stream** is one SSRC from one source (RFC 3550); a **row** is a
+ring of samples, the timeline that streams write into and that becomes one channel's part. A tap has one row that is drained;
+a stream on probation has a row of its own. Positions are samples on a row's ring and never jump; the *frame* of a position
+in the part is ``position + shift``, and the shift grows at a *splice*, where time went on and no sample came (rules A7, A17).
+
+What must survive a worker is a column here, or can be derived from the parts (rule K8).
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+CLOCK_RATE = 8_000
+NS_PER_SAMPLE = 1_000_000_000 // CLOCK_RATE
+LONGEST_PACKET = 1_280
+SEEN_WORDS = 16  # words of 64 sequence numbers: duplicates are told apart over the last 1,024 (rule K3)
+ENVELOPE_SECONDS = 10  # rule A17: lower envelope = smallest transit of the last 10 s
+PROBATION_PACKETS = 8  # the longest proof that a policy asks for (rule B5)
+SPLICES = 12  # on one row at a time between cleared and edge; at most 8 epochs a minute (rule A11) and a few pauses
+VERDICTS = 32  # room for every wire.rtp.Verdict
+EARLIER_LINES = 3  # lines of a stream's clock that are remembered beside the present one, for packets under way
+UNKNOWN = np.iinfo(np.int64).min
+FAR = np.int64(1) << 60  # larger than any transit
+
+
+class TapState(IntEnum):
+    """Where a tap stands in the worker. HELD: bound, not read until the relay's answer is there (rule B1)."""
+
+    FREE = 0
+    OPEN = 1
+    HELD = 2
+    CLOSING = 3
+    FINISHED = 4
+
+
+class Policy(IntEnum):
+    """``[media].source``: who may be heard at a tap (rule B2)."""
+
+    ANNOUNCED = 0
+    EXACT = 1
+    ADDRESS = 2
+    ALLOW_LIST = 3
+    ANY = 4
+
+
+class Trust(IntEnum):
+    """How a source was admitted, least first."""
+
+    NONE = 0
+    UNANNOUNCED = 1
+    UNVERIFIED = 2
+    ALLOW_LIST = 3
+    ADDRESS = 4
+    ANNOUNCED = 5
+
+
+class Role(IntEnum):
+    """A stream's part in its tap. PAST: another stream took over; late packets of it are still placed."""
+
+    FREE = 0
+    PROBATION = 1
+    LIVE = 2
+    PAST = 3
+
+
+class Flaw(IntEnum):
+    """Why a tap cannot be ``complete`` (bits of the column ``flaws``)."""
+
+    SET_ASIDE = 1
+    CONFLICT = 2
+    UNANNOUNCED = 4
+    LATE_LOST = 8
+    NO_ROOM = 16
+    NOTES_LOST = 32
+
+
+class NoteKind(IntEnum):
+    """What a note in ``spool/<recording>.notes`` tells."""
+
+    EPOCH = 1
+    STREAM = 2
+    SOURCE = 3
+    STRETCH = 4
+    ROLL = 5
+
+
+ADDRESS = np.dtype([("high", "u8"), ("low", "u8"), ("port", "u2")], align=True)
+"""An IPv6 address as two words, IPv4 as ::ffff:a.b.c.d, and a port; port 0 is any port."""
+
+STATISTICS = np.dtype(
+    [
+        ("packets", "i8"),
+        ("duplicate", "i8"),
+        ("reordered", "i8"),
+        ("late", "i8"),
+        ("late_lost", "i8"),
+        ("invalid", "i8"),
+        ("base_sequence", "i8"),  # lowest extended sequence number
+        ("highest_sequence", "i8"),  # RFC 3550 A.1
+        ("jitter", "f8"),  # samples, RFC 3550 A.8
+        ("jitter_max", "f8"),
+        ("jitter_sum", "f8"),  # over every speech packet after the first: mean = sum / timed
+        ("timed", "i8"),
+    ],
+    align=True,
+)
+
+TAP = np.dtype(
+    [
+        ("recording", "S36"),
+        ("state", "u1"),
+        ("policy", "u1"),
+        ("trust", "u1"),
+        ("ending", "u1"),
+        ("flaws", "u4"),
+        ("announced", ADDRESS),
+        ("source", ADDRESS),  # latched
+        ("stream", "i4"),  # the live one, -1 before the latch
+        ("row", "i4"),
+        ("port", "u2"),
+        ("moves", "u4"),  # latches after the first
+        ("answered_ns", "i8"),  # monotonic; reading began
+        ("ticked_ns", "i8"),  # monotonic; the socket was last read (rule A18)
+        ("heard_ns", "i8"),  # monotonic; last packet of the latched source, 0 never
+        ("asked_ns", "i8"),
+        ("first_ns", "i8"),  # monotonic arrival of the first admitted packet, 0 never
+        ("first_wall_ns", "i8"),  # the same on the wall clock
+        ("notes", "i8"),  # records in the notes file
+        ("epochs", "i8"),
+        ("epoch_window_ns", "i8"),  # start of the minute that is being counted (rule A11)
+        ("epoch_count", "i4"),
+        ("segment", "i4"),  # rule C7
+        ("segment_frame", "i8"),
+        ("segment_before", "i8"),  # where the segment before it began
+        ("buried", STATISTICS),  # sums of the streams whose own record is free again
+        ("verdicts", "i8", (VERDICTS,)),
+    ],
+    align=True,
+)
+
+LINE = np.dtype(
+    [
+        ("sequence", "i8"),  # its first packet
+        ("last_sequence", "i8"),  # its highest when the next line began
+        ("last_timestamp", "i8"),
+        ("offset", "i8"),
+        ("end", "i8"),  # no position of it reaches beyond this
+        ("next_begin", "i8"),  # no position of the line that followed lies before this
+    ],
+    align=True,
+)
+"""A run of a stream's clock that is over: ``position = timestamp + offset`` held from ``sequence`` on."""
+
+STREAM = np.dtype(
+    [
+        ("role", "u1"),
+        ("law", "u1"),
+        ("tap", "i4"),
+        ("row", "i4"),
+        ("ssrc", "u4"),
+        ("source", ADDRESS),
+        ("born_ns", "i8"),
+        ("born_wall_ns", "i8"),
+        ("heard_ns", "i8"),
+        ("statistics", STATISTICS),
+        ("timestamp", "i8"),  # widened, of the packet with the highest sequence number
+        ("arrival_ns", "i8"),  # of the same packet
+        ("step", "i8"),  # samples per packet, the last one seen
+        ("longest", "i8"),  # samples of the longest packet so far
+        ("offset", "i8"),  # position = timestamp + offset on the present line
+        ("line_sequence", "i8"),  # first packet of the present line; FAR: no speech came yet, there is no line
+        ("line_timestamp", "i8"),
+        ("earlier", LINE, (EARLIER_LINES,)),  # the latest first
+        ("turns", "i8"),  # how many lines were left behind
+        ("limit", "i8"),  # PAST only: positions from here on belong to the stream that took over
+        ("transit", "f8"),  # of the last speech packet, samples; NaN before (zero is not "unset")
+        ("envelope", "i8", (ENVELOPE_SECONDS,)),  # least transit of each of the last seconds that had packets
+        ("envelope_at", "i8"),
+        ("envelope_second", "i8"),
+        ("run_packets", "i8"),  # rule A17: packets in a row far above the envelope
+        ("run_position", "i8"),
+        ("run_first", "i8"),  # position of the first of them to arrive
+        ("run_transit", "i8"),
+        ("run_arrival_ns", "i8"),
+        ("proof_sequence", "i8", (PROBATION_PACKETS,)),
+        ("proof_timestamp", "i8", (PROBATION_PACKETS,)),
+        ("proof_arrival_ns", "i8", (PROBATION_PACKETS,)),
+        ("proofs", "i4"),
+        ("seen", "u8", (SEEN_WORDS,)),
+    ],
+    align=True,
+)
+
+ROW = np.dtype(
+    [
+        ("tap", "i4"),  # -1: free
+        ("playout", "i8"),  # next sample to hand on
+        ("edge", "i8"),  # one past the newest
+        ("low", "i8"),  # the earliest present sample, FAR: none; before the first splice, so it is a frame as well
+        ("freed", "i8"),  # what `cleared` was when the last turn ended: a turn that is run again decides by the same
+        ("floor", "i8"),  # positions below it have no frame any more
+        ("shift", "i8"),  # frame = position + shift, below the first splice
+        ("splices", "i4"),
+        ("splice_at", "i8", (SPLICES,)),
+        ("splice_shift", "i8", (SPLICES,)),
+        ("transit", "i8"),  # least transit of the last stream that was retired from it
+        ("anchor_ns", "i8"),  # monotonic arrival of the first packet, whose position is the horizon (rule A2)
+        ("anchor_wall_ns", "i8"),
+    ],
+    align=True,
+)
+
+WORLD = np.dtype(
+    [
+        ("patches", "i8"),  # records ever put into the patch log
+        ("notes", "i8"),
+        ("clock_offset_ns", "i8"),  # realtime - monotonic at the last tick (rule A18)
+        ("clock_changes", "i8"),
+        ("set_aside", "i8"),
+        ("given_back", "i8"),  # rule K5: rooms given back at `written` because a commit was late
+        ("patch_full", "i8"),
+        ("verdicts", "i8", (VERDICTS,)),
+    ],
+    align=True,
+)
+
+PATCH = np.dtype(
+    [("tap", "i4"), ("count", "i4"), ("frame", "i8"), ("samples", "i2", (LONGEST_PACKET,))], align=True
+)
+"""One packet that came after its block was cut off (rule K6)."""
+
+NOTE = np.dtype(
+    [
+        ("kind", "u1"),
+        ("reason", "u1"),
+        ("law", "u1"),
+        ("trust", "u1"),
+        ("channel", "i4"),
+        ("ssrc", "u4"),
+        ("frame", "i8"),
+        ("frames", "i8"),
+        ("timestamp", "i8"),
+        ("wall_ns", "i8"),
+        ("source", ADDRESS),
+        ("statistics", STATISTICS),
+    ],
+    align=True,
+)
+
+NOTE_SLOT = np.dtype([("tap", "i4"), ("index", "i8"), ("note", NOTE)], align=True)

@@ -1,0 +1,243 @@
+"""The way of one slab, from top to bottom: octets, columns, streams, positions, samples on the timeline.
+
+``step`` is a turn (rule K3): it reads and writes ``state.now`` and the ring, decides everything on columns before a sample is
+placed (rule K7), and is repeated by a successor with the same result if the worker dies before ``state.commit``.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from receiver.media.clock import Clock, Packet
+from receiver.media.columns import VERDICTS, Flaw, Role
+from receiver.media.joining import Joining
+from receiver.media.journal import Journal
+from receiver.media.sources import News, Packets, Source, Sources
+from receiver.media.state import State
+from receiver.media.streams import LONGEST_RUN, Heard, Streams, runs
+from receiver.media.timeline import Timeline
+from receiver.wire import g711, rtp
+from receiver.wire.rtp import Verdict
+
+Ints = NDArray[np.int64]
+MOST_SIZES = 8  # rule A9: groups of equal length per batch; the rest one by one
+
+
+class Datagrams(NamedTuple):
+    """A slab as the door hands it over. Element *i* of every column speaks of datagram *i*."""
+
+    octets: NDArray[np.uint8]  # (n, 1536)
+    size: NDArray[Any]
+    tap: NDArray[np.int32]
+    high: NDArray[np.uint64]  # source address, port
+    low: NDArray[np.uint64]
+    port: NDArray[np.uint16]
+    arrival_ns: Ints  # monotonic (rule A18)
+
+
+class Turn(NamedTuple):
+    """What all parts of one step look at. ``verdict`` is the only column that they write."""
+
+    datagrams: Datagrams
+    batch: rtp.Batch
+    verdict: NDArray[np.uint8]
+    now_ns: int
+    wall_offset_ns: int
+
+
+class Pipeline:
+    """One turn after the other over a state."""
+
+    def __init__(self, state: State, horizon: int, kinds: NDArray[np.uint8], allow: list[str]) -> None:
+        self.state, self._kinds = state, kinds
+        self.timeline, self.journal, self.streams = Timeline(state), Journal(state), Streams(state)
+        self.clock = Clock(state, self.timeline, self.journal, horizon)
+        self.joining = Joining(state, self.timeline, self.journal, self.clock)
+        self.sources = Sources(state, self.journal, self.clock, self.joining, allow)
+
+    def step(self, datagrams: Datagrams, now_ns: int, wall_offset_ns: int) -> list[News]:
+        """Turn one slab of datagrams into sound on the timeline. ``wall_offset_ns`` = realtime − monotonic."""
+        said = len(self.sources.news)
+        try:
+            self._step(datagrams, now_ns, wall_offset_ns)
+        except BaseException:
+            del self.sources.news[said:]  # this turn will be run again
+            raise
+        news, self.sources.news = self.sources.news, []
+        return news
+
+    def _step(self, datagrams: Datagrams, now_ns: int, wall_offset_ns: int) -> None:
+        batch = rtp.parse(datagrams.octets, datagrams.size, self._kinds)
+        turn = Turn(datagrams, batch, batch.verdict.copy(), now_ns, wall_offset_ns)
+        stream = self._match(turn)
+        known = np.flatnonzero(stream >= 0)
+        if known.size:
+            order = known[np.argsort(stream[known], kind="stable")]
+            heard = Heard(
+                order, stream[order], batch.sequence[order], batch.timestamp[order], datagrams.arrival_ns[order],
+                batch.payload_size[order], batch.verdict[order].astype(np.int64),
+            )  # fmt: skip
+            self._hear(heard, turn)
+        self._tally(datagrams.tap, turn.verdict)
+
+    # -- who
+
+    def _match(self, turn: Turn) -> Ints:
+        """The stream of every datagram, −1 for those that get nowhere."""
+        d, batch = turn.datagrams, turn.batch
+        stream = np.full(turn.verdict.size, -1, np.int64)
+        speaking = np.flatnonzero(turn.verdict <= Verdict.EVENT)
+        columns: tuple[NDArray[Any], ...] = (d.tap, d.high, d.low, d.port, batch.ssrc, batch.sequence)
+        if speaking.size < stream.size:
+            columns = tuple(column[speaking] for column in columns)
+        tap, high, low, port, ssrc, sequence = columns
+        stream[speaking] = self.sources.match(tap, (high, low, port), ssrc, sequence)
+        strange = speaking[stream[speaking] < 0]
+        if strange.size:
+            self._meet(turn, strange, stream)
+        return stream
+
+    def _meet(self, turn: Turn, strange: Ints, stream: Ints) -> None:
+        """Datagrams that match no stream, each tap's source and SSRC at once, in order of their first arrival."""
+        d, batch = turn.datagrams, turn.batch
+        keys = [column[strange] for column in (batch.ssrc, d.port, d.low, d.high, d.tap)]
+        order = np.lexsort(keys)  # stable: within a group in order of arrival
+        begins = np.zeros(order.size, np.bool_)
+        begins[0] = True
+        for key in keys:
+            begins[1:] |= key[order[1:]] != key[order[:-1]]
+        groups = np.split(strange[order], np.flatnonzero(begins)[1:])
+        for members in sorted(groups, key=lambda group: int(group[0])):
+            head = int(members[0])
+            source = Source(int(d.high[head]), int(d.low[head]), int(d.port[head]))
+            packets = Packets(
+                batch.sequence[members], batch.timestamp[members], d.arrival_ns[members], batch.payload_size[members],
+                batch.verdict[members].astype(np.int64),
+            )  # fmt: skip
+            found, fate = self.sources.meet(
+                int(d.tap[head]), source, int(batch.ssrc[head]), packets, turn.now_ns, turn.wall_offset_ns
+            )
+            stream[members] = found
+            turn.verdict[members[found < 0]] = fate
+
+    # -- where
+
+    def _hear(self, heard: Heard, turn: Turn) -> None:
+        """Packets of known streams: count, find the place, place; then see which candidates have proved themselves."""
+        now = self.state.now
+        first, group = runs(heard.stream)
+        involved = heard.stream[first]
+        self.state.touch("streams", involved)
+        self.state.touch("rows", now.streams["row"][involved])
+        rank = np.arange(group.size) - first[group]
+        most = int(rank.max()) + 1
+        for start in range(0, most, LONGEST_RUN):
+            part = heard if most <= LONGEST_RUN else heard.take((rank >= start) & (rank < start + LONGEST_RUN))
+            self._place(part, turn)
+        for stream in involved[now.streams["role"][involved] == Role.PROBATION].tolist():
+            fate = self.sources.judge(stream, turn.now_ns, turn.now_ns + turn.wall_offset_ns)
+            mine = heard.at[heard.stream == stream]
+            turn.verdict[mine[turn.verdict[mine] == Verdict.ACCEPTED]] = fate
+        live = involved[now.streams["role"][involved] == Role.LIVE]
+        taps = now.streams["tap"][live]
+        self.state.touch("taps", taps)
+        now.taps["heard_ns"][taps] = np.maximum(now.taps["heard_ns"][taps], now.streams["heard_ns"][live])
+
+    def _place(self, heard: Heard, turn: Turn) -> None:
+        """At most `LONGEST_RUN` packets of each stream: those in plain order all at once, the others one by one."""
+        survey = self.streams.survey(heard)
+        position, plain = survey.position, survey.plain
+        if plain.all():
+            fresh = self.streams.count(heard, survey)
+        else:
+            fresh = np.zeros(heard.at.size, np.bool_)
+            if plain.any():
+                some = heard.take(plain)
+                fresh[plain] = self.streams.count(some, self.streams.survey(some))
+            for k in np.flatnonzero(~plain).tolist():
+                position[k], fresh[k] = self._follow(heard, k, turn)
+        if fresh.all():
+            self._write(heard, position, turn)
+        elif fresh.any():
+            self._write(heard.take(fresh), position[fresh], turn)
+
+    def _follow(self, heard: Heard, k: int, turn: Turn) -> tuple[int, bool]:
+        """One packet that is not in plain order, or of a stream that is not live."""
+        at, stream, sequence16, timestamp32, arrival_ns, size, kind = (int(column[k]) for column in heard)
+        packet = Packet(sequence16, timestamp32, arrival_ns, size, kind, arrival_ns + turn.wall_offset_ns)
+        place = self.clock.follow(stream, packet)
+        turn.verdict[at] = place.verdict
+        record = self.state.now.streams[stream]
+        if place.fresh:
+            row = int(record["row"])
+            edge = self.state.now.rows["edge"]
+            edge[row] = max(int(edge[row]), place.position + size)  # the next packet's rules look at it
+        elif place.verdict in (Verdict.LATE_LOST, Verdict.NO_ROOM):
+            self._lose(stream, place.verdict)
+        if record["role"] == Role.PROBATION and (place.fresh or place.verdict == kind != Verdict.ACCEPTED):
+            self.sources.testify(stream, place.sequence, place.timestamp, arrival_ns)
+        return place.position, place.fresh
+
+    def _write(self, heard: Heard, position: Ints, turn: Turn) -> None:
+        """Decode and put every packet at its place; what came after its block goes through the patch log (rule K6)."""
+        rows = self.state.now.rows
+        row = self.state.now.streams["row"][heard.stream].astype(np.int64)
+        law = turn.batch.payload_type[heard.at]
+        self.state.now.streams["law"][heard.stream] = law
+        np.maximum.at(rows["edge"], row, position + heard.size)
+        late = position < rows["playout"][row]
+        if (heard.size == heard.size[0]).all() and not late.any():
+            self.timeline.place(row, position, self._sound(heard.at, law, int(heard.size[0]), turn))
+            return
+        sizes, counts = np.unique(heard.size, return_counts=True)
+        common = sizes[np.argsort(-counts, kind="stable")][:MOST_SIZES]
+        for size in common.tolist():
+            group = np.flatnonzero((heard.size == size) & ~late)
+            if group.size:
+                self.timeline.place(row[group], position[group], self._sound(heard.at[group], law[group], size, turn))
+        for k in np.flatnonzero(late | ~np.isin(heard.size, common)).tolist():
+            sound = self._sound(heard.at[k : k + 1], law[k : k + 1], int(heard.size[k]), turn)
+            if late[k]:
+                self._patch(int(heard.stream[k]), int(row[k]), int(position[k]), sound[0], turn, int(heard.at[k]))
+            else:
+                self.timeline.place(row[k : k + 1], position[k : k + 1], sound)
+
+    @staticmethod
+    def _sound(at: Ints, law: NDArray[np.uint8], size: int, turn: Turn) -> NDArray[np.int16]:
+        return g711.decode(law, rtp.gather(turn.datagrams.octets, at, turn.batch.payload_at[at], size))
+
+    def _patch(self, stream: int, row: int, position: int, sound: NDArray[np.int16], turn: Turn, at: int) -> None:
+        record = self.state.now.streams[stream]
+        tap = int(record["tap"])
+        frame = self.timeline.frame(row, position)
+        if frame >= self.state.now.taps["segment_frame"][tap] and self.journal.patch(tap, frame, sound):
+            record["statistics"]["late"] += 1
+            self.timeline.patch(row, position, sound)
+        else:
+            turn.verdict[at] = Verdict.LATE_LOST
+            self._lose(stream, Verdict.LATE_LOST)
+
+    def _lose(self, stream: int, why: int) -> None:
+        record = self.state.now.streams[stream]
+        record["statistics"]["late_lost"] += why == Verdict.LATE_LOST
+        if record["role"] != Role.PROBATION:  # a candidate's losses count once it is admitted
+            tap = int(record["tap"])
+            self.state.touch("taps", tap)
+            self.state.now.taps["flaws"][tap] |= Flaw.LATE_LOST if why == Verdict.LATE_LOST else Flaw.NO_ROOM
+
+    # -- how many
+
+    def _tally(self, tap: NDArray[np.int32], verdict: NDArray[np.uint8]) -> None:
+        """Every datagram is counted exactly once, for its tap and for the worker."""
+        if not tap.size:
+            return
+        now = self.state.now
+        first, group = runs(tap)
+        counts = np.bincount(group * VERDICTS + verdict, minlength=first.size * VERDICTS).reshape(-1, VERDICTS)
+        self.state.touch("taps", tap[first])
+        if (np.diff(tap[first]) > 0).all():
+            now.taps["verdicts"][tap[first]] += counts
+        else:
+            np.add.at(now.taps["verdicts"], tap[first], counts)
+        now.world["verdicts"][0] += counts.sum(axis=0)

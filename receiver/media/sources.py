@@ -1,0 +1,311 @@
+"""Who may be heard at a tap (rules B), decided on columns before a sample is placed (rule K7).
+
+A source that is not known yet becomes a **candidate**: a stream on probation that writes into a ring row of its own, so
+that probation costs no sound (rule A3). What it must prove depends on the tap's policy; see `_claim`, the whole of it.
+A first candidate writes into the tap's own row, and its admission is one number; a later one (another SSRC, another source)
+is joined to the tap's row by `Joining`.
+"""
+
+import ipaddress
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from receiver.media import lines
+from receiver.media.clock import SLACK, Clock, Packet
+from receiver.media.columns import ADDRESS, FAR, NS_PER_SAMPLE, Flaw, NoteKind, Policy, Role, TapState, Trust
+from receiver.media.joining import Joining
+from receiver.media.journal import Journal
+from receiver.media.proof import Evidence, consistent, in_sequence
+from receiver.media.state import State
+from receiver.media.streams import FAR_SEQUENCE
+from receiver.wire.rtp import Verdict
+from receiver.wire.serial import widen
+
+Ints = NDArray[np.int64]
+SECOND_NS = 1_000_000_000
+PROBATION_NS = 4 * SECOND_NS  # rule A3
+UNANNOUNCED_NS = 3 * SECOND_NS  # rule B2
+SILENCE_NS = 3 * SECOND_NS  # rule B5
+PAST_NS = 5 * SECOND_NS
+MOST_CANDIDATES = 4  # rule B1
+PROOFS = ("proof_sequence", "proof_timestamp", "proof_arrival_ns")
+
+
+class Source(NamedTuple):
+    """An address and a port, as in `ADDRESS`."""
+
+    high: int
+    low: int
+    port: int
+
+    @classmethod
+    def of(cls, address: str, port: int) -> "Source":
+        """From text; IPv4 becomes ::ffff:a.b.c.d. Raises ValueError for what is no address."""
+        parsed = ipaddress.ip_address(address)
+        number = int(parsed) | (0xFFFF << 32 if parsed.version == 4 else 0)
+        return cls(number >> 64, number & 0xFFFF_FFFF_FFFF_FFFF, port)
+
+    @classmethod
+    def read(cls, record: Any) -> "Source":
+        """From a record of type `ADDRESS`."""
+        return cls(int(record["high"]), int(record["low"]), int(record["port"]))
+
+    @property
+    def address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+        """The address without the port."""
+        whole = ipaddress.IPv6Address(self.high << 64 | self.low)
+        return whole.ipv4_mapped or whole
+
+
+NOWHERE = Source(0, 0, 0)
+
+
+class Claim(NamedTuple):
+    """What a source must prove: packets in sequence, over how long, with what trust it is heard then."""
+
+    packets: int
+    trust: Trust
+    span_ns: int = 0
+    not_before_ns: int = 0  # monotonic
+    alone: bool = False  # only if no other candidate has proved as much
+
+
+class News(NamedTuple):
+    """Something that the worker acts on or tells: receiving, source_changed, source_conflict, silent, epoch."""
+
+    tap: int
+    event: str
+    source: Source
+
+
+class Packets(NamedTuple):
+    """Datagrams of one tap, source and SSRC, in order of arrival, as columns."""
+
+    sequence16: Ints
+    timestamp32: Ints
+    arrival_ns: Ints
+    size: Ints
+    kind: Ints
+
+    def one(self, k: int, wall_offset_ns: int) -> Packet:
+        """One of them."""
+        sequence16, timestamp32, arrival_ns, size, kind = (int(column[k]) for column in self)
+        return Packet(sequence16, timestamp32, arrival_ns, size, kind, arrival_ns + wall_offset_ns)
+
+
+class Sources:
+    """Matches datagrams to streams, keeps candidates, latches."""
+
+    def __init__(self, state: State, journal: Journal, clock: Clock, joining: Joining, allow: list[str]) -> None:
+        self._state, self._journal, self._clock, self._joining = state, journal, clock, joining
+        self._networks = [ipaddress.ip_network(network, strict=False) for network in allow]
+        self.news: list[News] = []
+
+    # -- matching
+
+    def match(self, tap: NDArray[Any], source: tuple[NDArray[Any], ...], ssrc: NDArray[Any], sequence16: Ints) -> Ints:
+        """The live stream of each datagram where tap, source, SSRC and number agree; -1 for the others."""
+        taps, streams = self._state.now.taps, self._state.now.streams
+        stream: Ints = taps["stream"][tap].astype(np.int64)
+        state = taps["state"][tap]
+        known = (stream >= 0) & ((state == TapState.OPEN) | (state == TapState.CLOSING)) & (streams["ssrc"][stream] == ssrc)
+        seen = streams["source"]
+        for name, column in zip(ADDRESS.names or (), source, strict=True):
+            known &= seen[name][stream] == column
+        moved = sequence16 - streams["statistics"]["highest_sequence"][stream] & 0xFFFF
+        known &= (moved < FAR_SEQUENCE) | (moved > 0x1_0000 - FAR_SEQUENCE)
+        stream[~known] = -1
+        return stream
+
+    def meet(
+        self, tap: int, source: Source, ssrc: int, packets: Packets, now_ns: int, wall_offset_ns: int
+    ) -> tuple[Ints, int]:
+        """The stream of each datagram that ``match`` knew none for, or −1; and the verdict of those without."""
+        found = np.full(packets.sequence16.size, -1, np.int64)
+        record = self._state.now.taps[tap]
+        if record["state"] not in (TapState.OPEN, TapState.CLOSING):
+            return found, Verdict.STRAY
+        claim = self._claim(record, source, int(packets.arrival_ns[0]))
+        if claim is None:
+            return found, Verdict.FOREIGN
+        mine = self._joining.census.of(tap)
+        streams = self._state.now.streams
+        for stream in mine:
+            if streams["ssrc"][stream] == ssrc and Source.read(streams["source"][stream]) == source:
+                found[(found < 0) & self._continues(stream, packets)] = stream
+        rest = np.flatnonzero(found < 0)
+        if rest.size:
+            candidates = sum(1 for stream in mine if streams["role"][stream] == Role.PROBATION)
+            first = packets.one(int(rest[0]), wall_offset_ns)
+            found[rest] = -1 if candidates >= MOST_CANDIDATES else self._joining.candidate(tap, source, ssrc, first)
+            stream = int(found[rest[0]])
+            if stream >= 0 and claim.packets == 1 and not record["first_ns"] and now_ns >= claim.not_before_ns:
+                self._admit(stream, tap, source, claim, first.wall_ns)  # its first valid packet is all the proof
+        return found, Verdict.CROWDED
+
+    def _continues(self, stream: int, packets: Packets) -> NDArray[np.bool_]:
+        """Which packets that are not next to the live stream's newest can belong to this stream all the same."""
+        record = self._state.now.streams[stream]
+        highest, newest = int(record["statistics"]["highest_sequence"]), int(record["timestamp"])
+        moved = widen(highest, packets.sequence16, 16) - highest
+        timestamp = widen(newest, packets.timestamp32, 32)
+        if record["role"] == Role.LIVE:  # an outage of the network: both went on, and not for longer than it took
+            passed = (packets.arrival_ns - int(record["arrival_ns"])) // NS_PER_SAMPLE
+            return np.asarray((moved > 0) & (np.abs(timestamp - newest - passed) < SLACK))
+        near = np.abs(moved) < FAR_SEQUENCE
+        if record["role"] == Role.PAST:
+            near &= lines.spoken(record) & (timestamp + int(record["offset"]) + packets.size <= int(record["limit"]))
+        return np.asarray(near)
+
+    # -- candidates
+
+    def _claim(self, tap: Any, source: Source, arrival_ns: int) -> Claim | None:
+        """Rule B2 and B5: may this source be heard at this tap, and for what proof?"""
+        latched = bool(tap["stream"] >= 0)
+        if latched and Source.read(tap["source"]) == source:
+            return Claim(2, Trust(tap["trust"]))  # rule A11: another SSRC, or the same one started anew
+        if latched and arrival_ns - int(tap["heard_ns"]) < SILENCE_NS:
+            return None
+        first = self._first_claim(tap, source, latched)
+        return first._replace(packets=8) if latched and first else first
+
+    def _first_claim(self, tap: Any, source: Source, latched: bool) -> Claim | None:
+        announced, policy = Source.read(tap["announced"]), int(tap["policy"])
+        same_host = source[:2] == announced[:2]
+        if policy in (Policy.EXACT, Policy.ANNOUNCED) and same_host and announced.port in (source.port, 0):
+            return Claim(1, Trust.ANNOUNCED)
+        if policy == Policy.ANNOUNCED and not latched:
+            return Claim(4, Trust.UNANNOUNCED, not_before_ns=int(tap["answered_ns"]) + UNANNOUNCED_NS, alone=True)
+        if policy == Policy.ADDRESS and same_host:
+            return Claim(4, Trust.ADDRESS)
+        if policy == Policy.ALLOW_LIST and any(source.address in network for network in self._networks):
+            return Claim(4, Trust.ALLOW_LIST, span_ns=22_000_000)
+        return Claim(4, Trust.UNVERIFIED) if policy == Policy.ANY else None
+
+    def testify(self, stream: int, sequence: int, timestamp: int, arrival_ns: int) -> None:
+        """Keep what a candidate's packet proves; of its different sequence numbers the eight highest. Both widened."""
+        record = self._state.now.streams[stream]
+        count = int(record["proofs"])
+        numbers = record["proof_sequence"][:count].tolist()
+        if sequence in numbers:
+            return
+        k = sum(1 for number in numbers if number < sequence)
+        if count == record["proof_sequence"].size:
+            if k == 0:
+                return
+            k, count = k - 1, count - 1
+            for name in PROOFS:
+                record[name][:-1] = record[name][1:].copy()
+        for name, value in zip(PROOFS, (sequence, timestamp, arrival_ns), strict=True):
+            record[name][k + 1 : count + 1] = record[name][k:count].copy()
+            record[name][k] = value
+        record["proofs"] = count + 1
+
+    # -- latching
+
+    def judge(self, stream: int, now_ns: int, wall_ns: int) -> Verdict:
+        """Admit a candidate if it has proved what its tap asks for: ACCEPTED, or why it may not be heard now."""
+        now = self._state.now
+        record = now.streams[stream]
+        if record["role"] != Role.PROBATION:  # another one was admitted just now, and this one dismissed
+            return Verdict.PROBATION
+        tap = int(record["tap"])
+        source = Source.read(record["source"])
+        claim = self._claim(now.taps[tap], source, int(record["heard_ns"]))
+        if claim is None or now_ns < claim.not_before_ns or not self._proved(record, claim):
+            return Verdict.PROBATION
+        if claim.alone and any(self._proved(now.streams[s], claim) for s in self._rivals(tap, source)):
+            if not now.taps["flaws"][tap] & Flaw.CONFLICT:
+                self._say(tap, "source_conflict", source)
+            self._state.touch("taps", tap)
+            now.taps["flaws"][tap] |= Flaw.CONFLICT
+            return Verdict.PROBATION
+        return self._admit(stream, tap, source, claim, wall_ns)
+
+    def _rivals(self, tap: int, source: Source) -> list[int]:
+        streams = self._state.now.streams
+        others = [s for s in self._joining.census.of(tap) if streams["role"][s] == Role.PROBATION]
+        return [s for s in others if Source.read(streams["source"][s]) != source]
+
+    @staticmethod
+    def _proved(record: Any, claim: Claim) -> bool:
+        count = int(record["proofs"])
+        evidence = Evidence(*(record[name][:count] for name in PROOFS))
+        if claim.span_ns:
+            return consistent(evidence, claim.packets, claim.span_ns, int(record["step"]))
+        return in_sequence(evidence, claim.packets)
+
+    def _admit(self, stream: int, tap: int, source: Source, claim: Claim, wall_ns: int) -> Verdict:
+        now = self._state.now
+        self._state.touch("taps", tap)
+        record = now.taps[tap]
+        before = Source.read(record["source"]) if record["first_ns"] else NOWHERE
+        if not record["first_ns"] or now.rows["low"][record["row"]] == FAR:
+            self._joining.begin(stream, tap)
+        else:
+            verdict = self._joining.join(stream, tap)
+            if verdict != Verdict.ACCEPTED:
+                return verdict
+        record["stream"], record["trust"], record["source"] = stream, claim.trust, tuple(source)
+        record["heard_ns"] = max(int(record["heard_ns"]), int(now.streams["heard_ns"][stream]))
+        record["flaws"] |= Flaw.UNANNOUNCED if claim.trust == Trust.UNANNOUNCED else 0
+        record["flaws"] |= Flaw.LATE_LOST if now.streams["statistics"]["late_lost"][stream] else 0
+        if before == source:
+            self._say(tap, "epoch", source)
+            return Verdict.ACCEPTED
+        self._journal.note(
+            tap, NoteKind.SOURCE, source=tuple(source), trust=claim.trust, wall_ns=wall_ns, ssrc=now.streams["ssrc"][stream]
+        )
+        record["moves"] += before != NOWHERE
+        self._say(tap, "receiving" if before == NOWHERE else "source_changed", source)
+        self._joining.dismiss(tap)
+        return Verdict.ACCEPTED
+
+    def retarget(self, tap: int, policy: Policy, announced: Source, now_ns: int | None = None) -> None:
+        """Rule B5: the API tells a new source. What is latched and no longer meant loses its place at once.
+
+        With ``now_ns`` the wait of rule B2 for an announced source begins anew.
+        """
+        self._state.touch("taps", tap)
+        record = self._state.now.taps[tap]
+        record["policy"], record["announced"] = policy, tuple(announced)
+        record["answered_ns"] = record["answered_ns"] if now_ns is None else now_ns
+        stream = int(record["stream"])
+        if stream < 0:
+            return
+        meant = self._first_claim(record, Source.read(record["source"]), latched=True)
+        if meant is not None:
+            record["trust"] = meant.trust
+            return
+        self._joining.retire(stream)
+        record["stream"], record["trust"] = -1, Trust.NONE
+        self._say(tap, "silent", Source.read(record["source"]))
+
+    def review(self, now_ns: int, wall_ns: int) -> None:
+        """What time alone decides: candidates that wait for rule B2's 3 s or are too old, streams long past, silent latches.
+
+        Joins are left to the step: a turn of this kind may be lost, and what it had copied must not stand in a row.
+        """
+        now = self._state.now
+        streams = now.streams
+        for stream in np.flatnonzero(streams["role"] == Role.PROBATION).tolist():
+            if streams["role"][stream] != Role.PROBATION:
+                continue  # dismissed with the one before
+            self._state.touch("streams", stream)
+            tap = int(streams["tap"][stream])
+            if not now.taps["first_ns"][tap] and self.judge(stream, now_ns, wall_ns) == Verdict.ACCEPTED:
+                continue
+            since_ns = max(int(streams["born_ns"][stream]), int(now.taps["answered_ns"][tap]))
+            if now_ns - since_ns >= PROBATION_NS:
+                self._joining.discard(stream)
+        for stream in np.flatnonzero((streams["role"] == Role.PAST) & (now_ns - streams["heard_ns"] > PAST_NS)).tolist():
+            self._joining.bury(stream)
+        still = np.flatnonzero((streams["run_packets"] > 0) & (now_ns - streams["heard_ns"] > SECOND_NS))
+        if still.size:
+            self._state.touch("streams", still)
+            streams["run_packets"][still] = 0
+
+    def _say(self, tap: int, event: str, source: Source) -> None:
+        self.news.append(News(tap, event, source))

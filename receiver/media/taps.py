@@ -1,0 +1,103 @@
+"""A tap's way through the columns: opened, answered, heard, forgotten. Each verb is part of the present turn.
+
+Who wants to know what a tap was asks ``picture``; it reads the committed columns only.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from receiver.media.columns import TAP, Flaw, Policy, Role, TapState
+from receiver.media.joining import Joining
+from receiver.media.sources import Source
+from receiver.media.state import Records, State
+
+
+class Wanted(NamedTuple):
+    """What a tap was opened with. ``announced`` with port 0 means any port of that address."""
+
+    recording: str
+    port: int
+    policy: Policy
+    announced: Source
+    held: bool
+
+
+class Picture(NamedTuple):
+    """A finished tap as columns: its own record, its row, and the streams that were not buried yet, oldest first."""
+
+    tap: Any
+    row: Any
+    streams: list[Any]
+
+
+class Taps:
+    """The verbs."""
+
+    def __init__(self, state: State, joining: Joining) -> None:
+        self._state, self._joining = state, joining
+
+    def free_row(self) -> int:
+        """A row for a new tap, spare ones left aside; its memory may still have to be allocated. -1: none."""
+        state = self._state
+        idle = (state.now.rows["tap"] < 0) & (state.live.rows["tap"] < 0)
+        ready = np.flatnonzero(idle & (state.allocated != 0))
+        spare = state.shape.rows - state.shape.taps
+        if ready.size > spare:
+            return int(ready[-1])
+        new = np.flatnonzero(idle & (state.allocated == 0))
+        return int(new[0]) if new.size else -1
+
+    def open(self, tap: int, wanted: Wanted, row: int, now_ns: int) -> None:
+        """Take a free slot. The row must be allocated."""
+        self._state.touch("taps", tap)
+        taps = self._state.now.taps
+        taps[tap] = np.zeros((), TAP)
+        record = taps[tap]
+        record["recording"], record["port"] = wanted.recording, wanted.port
+        record["policy"], record["announced"] = wanted.policy, tuple(wanted.announced)
+        record["stream"], record["row"] = -1, row
+        record["state"] = TapState.HELD if wanted.held else TapState.OPEN
+        record["answered_ns"] = record["ticked_ns"] = now_ns
+        self._joining.give_row(tap, row)
+
+    def holds(self, tap: int, recording: str) -> TapState:
+        """Where this recording stands in this slot; FREE also where another one has it."""
+        record = self._state.live.taps[tap]
+        return TapState(int(record["state"])) if record["recording"] == recording.encode() else TapState.FREE
+
+    def answer(self, tap: int, announced: Source | None, now_ns: int) -> None:
+        """Rule B1: the relay's answer is there; the socket is read from now on."""
+        self._state.touch("taps", tap)
+        record = self._state.now.taps[tap]
+        if announced is not None:
+            record["announced"] = tuple(announced)
+        record["state"], record["answered_ns"] = TapState.OPEN, now_ns
+
+    def roll(self, tap: int, frame: int) -> None:
+        """Rule C7: from this frame on the recording goes on in its next part."""
+        self._state.touch("taps", tap)
+        record = self._state.now.taps[tap]
+        record["segment"] += 1
+        record["segment_before"] = record["segment_frame"]
+        record["segment_frame"] = frame
+
+    def blame(self, tap: int, flaw: Flaw) -> None:
+        """Note why this tap cannot be ``complete``."""
+        self._state.touch("taps", tap)
+        self._state.now.taps["flaws"][tap] |= flaw
+
+    def forget(self, tap: int) -> None:
+        """Its files are in ready/ and control has booked them: rows, streams and the slot are free again."""
+        self._state.touch("taps", tap)
+        self._joining.release(tap)
+        self._state.now.taps["state"][tap] = TapState.FREE
+
+    def picture(self, tap: int) -> Picture:
+        """Copies of all that the columns know of a tap."""
+        live = self._state.live
+        record = live.taps[tap].copy()
+        row = live.rows[int(record["row"])].copy()
+        mine = np.flatnonzero((live.streams["tap"] == tap) & (live.streams["role"] >= Role.LIVE))
+        streams: list[Records] = [live.streams[s].copy() for s in mine]
+        return Picture(record, row, sorted(streams, key=lambda stream: int(stream["born_ns"])))

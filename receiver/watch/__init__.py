@@ -1,0 +1,4 @@
+"""Looking in: what is said (log), what is counted (counters), and whether all is well (health).
+
+Nothing here decides anything, and nothing here is told a secret (rule D9).
+"""

@@ -1,0 +1,105 @@
+"""When what is ripe becomes durable, and when its room is free again (rules C2, K4, K5)."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from receiver.archive.commit import Commit
+from receiver.archive.files import Files
+from receiver.archive.writer import Mark
+from receiver.media.drain import Drain
+from receiver.media.pipeline import Pipeline
+from receiver.media.state import State
+from receiver.media.taps import Taps
+from receiver.net.tick import GROUPS
+from receiver.worker.shelf import Shelf
+
+Slots = NDArray[np.int64]
+LATE_NS: Final = 2_000_000_000  # a commit that takes longer is late: room is given back at `written` (rule K5)
+ROOMS_A_SLICE: Final = 800  # rows cleared in one slice: a second's worth of 4,000 taps spread over its ticks
+LONGEST_SEGMENT: Final = (1 << 31) // 2 - (1 << 20)  # frames of PCM16 in 2 GiB (rule C7), and room for a header
+
+
+class Keeping:
+    """Drains one group of taps a slice once per commit interval, then asks for the commit; gives room back after it."""
+
+    def __init__(
+        self, state: State, pipeline: Pipeline, drain: Drain, taps: Taps, shelf: Shelf, commit: Commit,
+        segment_frames: int, rolled: Callable[[int], None],
+    ) -> None:  # fmt: skip
+        self._state, self._pipeline, self._drain, self._taps = state, pipeline, drain, taps
+        self._shelf, self._commit, self._rolled = shelf, commit, rolled
+        self._segment_frames = min(segment_frames or LONGEST_SEGMENT, LONGEST_SEGMENT)
+        self._waiting: set[int] = set()  # groups that are still to be drained for the next commit
+        self._begun_ns = 0
+        self._returned: deque[int] = deque()
+
+    def slice(self, group: int, slots: Slots, now_ns: int) -> None:
+        """After a group was read: drain it if a commit is due, ask for the commit behind the last group."""
+        if not self._waiting and not self._commit.underway and now_ns - self._begun_ns >= self._commit.interval_ns:
+            self._waiting, self._begun_ns = set(range(GROUPS)), now_ns
+        if group in self._waiting:
+            self.drain(slots, now_ns)
+            self._waiting.discard(group)
+            if not self._waiting:
+                self._commit.request()
+        for _ in range(min(len(self._returned), ROOMS_A_SLICE)):
+            self._drain.give_back(self._returned.popleft())
+
+    def hurry(self, starved: Slots, now_ns: int) -> None:
+        """Taps whose ring is full: drain them at once; where the commit is late, give back what is written."""
+        self.drain(starved, now_ns)
+        if self._commit.underway and now_ns - self._begun_ns > LATE_NS:
+            state = self._state
+            for row in state.live.taps["row"][starved].tolist():
+                if state.written[row] > state.cleared[row]:
+                    self._drain.give_back(row, late=True)
+                    state.now.world["given_back"] += 1
+            state.commit()
+        elif not self._commit.underway and not self._waiting:
+            self._begun_ns = now_ns
+            self._commit.request()
+
+    def drain(self, slots: Slots, now_ns: int, ending: bool = False) -> None:
+        """Hand on what is ripe of these taps, in one turn; then queue it, and the logs behind it (rules K3, K6)."""
+        spans = self._drain.hand_on(slots, now_ns, ending)
+        rolls = self._roll(spans)
+        if spans:
+            self._state.commit()
+        for span in spans:
+            self._shelf.write(self._drain.cut(*span))
+        for slot in rolls:
+            self._rolled(slot)
+        self._shelf.write_logs()
+
+    def review(self, now_ns: int, wall_ns: int) -> None:
+        """What time alone decides about sources, in a turn of its own."""
+        self._pipeline.sources.review(now_ns, wall_ns)
+        self._state.commit()
+
+    def durable(self, marks: list[Mark]) -> None:
+        """A commit has returned: raise ``committed`` and free the logs. Files are compared: a row may have moved on."""
+        state = self._state
+        for mark in marks:
+            if mark.cursor is state.written:
+                slot = int(state.live.rows["tap"][mark.index])
+                if slot >= 0 and mark.file in self._shelf.file_of(slot):
+                    state.committed[mark.index] = max(int(state.committed[mark.index]), mark.upto)
+                    self._returned.append(mark.index)
+            elif mark.cursor is state.patched:
+                state.patches_freed[0] = max(int(state.patches_freed[0]), mark.upto)
+            elif mark.cursor is state.noted:
+                state.notes_freed[0] = max(int(state.notes_freed[0]), mark.upto)
+
+    def _roll(self, spans: list[tuple[int, int, int, int]]) -> list[int]:
+        """Rule C7, in the same turn: recordings whose present part is long enough go on in the next one."""
+        rolls = []
+        for slot, row, _, upto in spans:
+            frame = self._pipeline.timeline.frame(row, upto)
+            if frame - int(self._state.now.taps["segment_frame"][slot]) >= self._segment_frames:
+                self._taps.roll(slot, frame)
+                rolls.append(slot)
+        return rolls

@@ -1,0 +1,145 @@
+"""What the columns and the notes know of a tap, as the sidecar tells it. Frames here are frames of the part."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from msgspec import UNSET
+
+from receiver.archive import sidecar
+from receiver.media.columns import CLOCK_RATE, NOTE, STATISTICS, Flaw, NoteKind, Trust
+from receiver.media.sources import Source
+from receiver.media.state import Records
+from receiver.media.taps import Picture
+from receiver.wire.g711 import PCMA, PCMU
+from receiver.wire.rtp import Verdict
+
+CODECS = {PCMU: "PCMU", PCMA: "PCMA"}
+MALFORMED = slice(Verdict.SHORT, Verdict.PAYLOAD_TYPE + 1)
+_SUMMED = ("packets", "duplicate", "reordered", "late", "late_lost", "timed", "jitter_sum")
+
+_FLAWS = {
+    Flaw.SET_ASIDE: ("slab_set_aside", "packets were set aside after two workers died on them", "see quarantine/"),
+    Flaw.CONFLICT: ("source_conflict", "more than one unannounced source sent; none was admitted meanwhile",
+                    "name the right one with `source`"),
+    Flaw.UNANNOUNCED: ("source_unannounced", "the sound came from another address than the announced one",
+                       "compare `seen` with `announced`; set [media].source if this is as it should be"),
+    Flaw.LATE_LOST: ("late_lost", "packets came after their place in the file was closed", ""),
+    Flaw.NO_ROOM: ("no_room", "packets found no room in the ring", "is the disk too slow? see [media].window_ms"),
+    Flaw.NOTES_LOST: ("notes_lost", "not every epoch could be written down", "is the disk too slow?"),
+}  # fmt: skip
+
+
+def channel(picture: Picture, notes: Records, base: sidecar.Channel) -> sidecar.Channel:
+    """The channel of a finished tap: who sent it, which streams, which epochs."""
+    tap = picture.tap
+    law = int(picture.streams[-1]["law"]) if picture.streams else PCMU
+    streams = tuple(_streams(picture, notes))
+    return sidecar.Channel(
+        party=base.party, tap_id=base.tap_id, control_id=base.control_id,
+        codec=CODECS[law] if streams else base.codec,
+        source=_source(tap, notes, base), streams=streams,
+    )  # fmt: skip
+
+
+def described(draft: sidecar.Draft, octets: bytes) -> tuple[sidecar.Channel, ...]:
+    """Rule C5: what the notes alone still tell of a recording whose columns are gone."""
+    notes = np.frombuffer(octets[: len(octets) // NOTE.itemsize * NOTE.itemsize], NOTE)
+    base = draft.channels[0] if draft.channels else sidecar.Channel()
+    ssrcs = dict.fromkeys(int(note["ssrc"]) for note in notes if note["kind"] == NoteKind.EPOCH)
+    streams = tuple(
+        sidecar.Stream(ssrc=ssrc, packets=_packets(notes, ssrc), epochs=tuple(_epochs(notes, ssrc))) for ssrc in ssrcs
+    )
+    last = next((note for note in notes[::-1] if note["kind"] == NoteKind.SOURCE), None)
+    source = base.source
+    if last is not None:
+        trust = Trust(int(last["trust"])).name.lower()
+        announced = source.announced if source is not UNSET else UNSET
+        source = sidecar.Source(announced=announced, seen=name(last["source"]), trust=trust)
+    return (sidecar.Channel(party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams),)
+
+
+def faults(picture: Picture, written: list[str]) -> tuple[sidecar.Problem, ...]:
+    """Why a recording is ``degraded``; none: everything that reached us is in the file."""
+    flaws = int(picture.tap["flaws"])
+    late = sum(int(stream["statistics"]["late_lost"]) for stream in picture.streams)
+    flaws |= Flaw.LATE_LOST if late else 0
+    found = [sidecar.Problem(*words) for flaw, words in _FLAWS.items() if flaws & flaw]
+    return (*(sidecar.Problem("write_failed", message, "see the log") for message in written), *found)
+
+
+def nothing(picture: Picture) -> sidecar.Problem | None:
+    """Rule D5: what to say where no packet of the source came."""
+    if picture.tap["first_ns"]:
+        return None
+    counts = {v.name.lower(): int(picture.tap["verdicts"][v]) for v in Verdict if picture.tap["verdicts"][v]}
+    seen = ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "no datagram at all"
+    return sidecar.Problem(
+        "no_packets", f"No packet of the tap's source came; the port saw {seen}.",
+        "Check the address that the sender was given, the firewall, and the source policy of this tap.",
+    )  # fmt: skip
+
+
+def stretches(notes: Records) -> Iterator[tuple[int, int]]:
+    """Frames in which nobody sent: what an epoch left out behind the sound before it, as (frame, frames)."""
+    for note in notes:
+        if note["kind"] == NoteKind.EPOCH and note["frames"]:
+            yield int(note["frame"]) - int(note["frames"]), int(note["frames"])
+
+
+def name(record: Any) -> str:
+    """``address:port`` as people write it."""
+    source = Source.read(record)
+    return f"{source.address}:{source.port}" if source.address.version == 4 else f"[{source.address}]:{source.port}"
+
+
+def _source(tap: Any, notes: Records, base: sidecar.Channel) -> sidecar.Source:
+    announced = base.source.announced if base.source is not UNSET else UNSET
+    if not tap["first_ns"]:
+        return sidecar.Source(announced=announced)
+    moves = [note for note in notes if note["kind"] == NoteKind.SOURCE][1:]
+    changes = tuple(sidecar.SourceChange(sidecar.moment(int(n["wall_ns"])), name(n["source"])) for n in moves)
+    trust = Trust(int(tap["trust"])).name.lower()
+    return sidecar.Source(announced=announced, seen=name(tap["source"]), trust=trust, changes=changes)
+
+
+def _streams(picture: Picture, notes: Records) -> Iterator[sidecar.Stream]:
+    """One entry per SSRC, in order of appearance; what was counted in several runs of it is added up."""
+    counted: dict[int, list[Any]] = {}
+    for note in notes:
+        if note["kind"] == NoteKind.STREAM:
+            counted.setdefault(int(note["ssrc"]), []).append(note["statistics"])
+    for stream in picture.streams:
+        counted.setdefault(int(stream["ssrc"]), []).append(stream["statistics"])
+    invalid = int(picture.tap["verdicts"][MALFORMED].sum())
+    for ssrc, runs in counted.items():
+        yield _stream(ssrc, runs, invalid, tuple(_epochs(notes, ssrc)))
+        invalid = 0  # what was malformed had no SSRC to go by: it stands with the first
+
+
+def _stream(ssrc: int, runs: list[Any], invalid: int, epochs: tuple[sidecar.Epoch, ...]) -> sidecar.Stream:
+    total = np.zeros((), STATISTICS)
+    lost, worst = 0, 0.0
+    for run in runs:
+        for field in _SUMMED:
+            total[field] += run[field]
+        lost += int(run["highest_sequence"] - run["base_sequence"]) + 1 - int(run["packets"])  # RFC 3550 A.3
+        worst = max(worst, float(run["jitter_max"]))
+    timed, per_ms = max(int(total["timed"]), 1), CLOCK_RATE / 1_000
+    return sidecar.Stream(
+        ssrc=ssrc, packets=int(total["packets"]), lost=lost, duplicate=int(total["duplicate"]),
+        reordered=int(total["reordered"]), late=int(total["late"]), late_lost=int(total["late_lost"]), invalid=invalid,
+        jitter_ms=sidecar.Jitter(round(float(total["jitter_sum"]) / timed / per_ms, 3), round(worst / per_ms, 3)),
+        epochs=epochs,
+    )  # fmt: skip
+
+
+def _epochs(notes: Records, ssrc: int) -> Iterator[sidecar.Epoch]:
+    for note in notes:
+        if note["kind"] == NoteKind.EPOCH and note["ssrc"] == ssrc:
+            at = sidecar.moment(int(note["wall_ns"]))
+            yield sidecar.Epoch(frame=int(note["frame"]), timestamp=int(note["timestamp"]), at=at)
+
+
+def _packets(notes: Records, ssrc: int) -> int:
+    return sum(int(n["statistics"]["packets"]) for n in notes if n["kind"] == NoteKind.STREAM and n["ssrc"] == ssrc)
