@@ -28,6 +28,9 @@ from receiver.lab.senderlog import Sent
 __all__ = ["Expected", "Log", "Proof", "prove"]
 
 Log = Sent | Path
+LONGEST_AHEAD_S = 2.0
+"""A recording is at most so much longer than 1.001 times its sender's call (rule A10)."""
+
 _EMPTY_OUTCOMES = ("empty", "failed")
 
 
@@ -127,10 +130,11 @@ def _compare_times(told: Sidecar, judged: Sequence[Judge], expected: Expected, f
             findings.add("times", f"{name} is not told")
         elif abs(unix_ns(at) - true) > expected.tolerance_ms * 1e6:
             findings.add("times", f"{name} is {(unix_ns(at) - true) / 1e6:+.1f} ms from the log's")
-    if (
-        not isinstance(told.ended_at, UnsetType)
-        and unix_ns(told.ended_at) < sent_ns.max() - expected.tolerance_ms * 1e6
-    ):
+    slack_s = expected.tolerance_ms / 1e3
+    most_s = 1.001 * (int(sent_ns.max()) - int(sent_ns.min())) / 1e9 + LONGEST_AHEAD_S
+    if told.frames / told.sample_rate > most_s + slack_s:
+        findings.add("times", f"{told.frames} frames are longer than the {most_s:.3f} s that they may last (rule A10)")
+    if not isinstance(told.ended_at, UnsetType) and unix_ns(told.ended_at) < sent_ns.max() - slack_s * 1e9:
         findings.add("times", "ended_at is before the last packet")
 
 

@@ -73,7 +73,8 @@ def test_a_file_instead_of_a_folder_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(errno.EACCES, "not ours to use"), (errno.EROFS, "not ours to use"), (errno.EIO, "cannot be used")]
+    ("number", "said"),
+    [(errno.EACCES, "not ours to use"), (errno.EROFS, "not ours to use"), (errno.EIO, "cannot be used")],
 )
 def test_what_the_system_refuses_is_said(
     number: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -26,7 +26,8 @@ def test_each_name_in_spool_is_read_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["spool/notes.txt", f"spool/{ID}", f"spool/{ID}.wav", f"spool/{ID.upper()}.draft", f"spool/x{ID}.draft", "spool/"]
+    "name",
+    ["spool/notes.txt", f"spool/{ID}", f"spool/{ID}.wav", f"spool/{ID.upper()}.draft", f"spool/x{ID}.draft", "spool/"],
 )
 def test_foreign_names_are_nobodys(name: str) -> None:
     assert names.parse(name) is None
@@ -51,8 +52,9 @@ def test_folders_in_the_pattern() -> None:
     "pattern",
     [
         "", "fixed", "{recording_id}.x", "{recording_id}{started:%Y}", "{other}_{recording_id}", "/{recording_id}",
-        "../{recording_id}", "a/../{recording_id}", ".{recording_id}", "a//{recording_id}", "{started.year}_{recording_id}",
-        "{started!r}_{recording_id}", "{recording_id:>99}", "{started:{tap_id}}_{recording_id}", "{0}_{recording_id}",
+        "../{recording_id}", "a/../{recording_id}", ".{recording_id}", "a//{recording_id}",
+        "{started.year}_{recording_id}", "{started!r}_{recording_id}", "{recording_id:>99}",
+        "{started:{tap_id}}_{recording_id}", "{0}_{recording_id}",
         "a\n{recording_id}", "a" * 300 + "{recording_id}", "{started:%Y", "{started:/etc/%Y}_{recording_id}",
     ],
 )  # fmt: skip

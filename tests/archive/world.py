@@ -49,7 +49,9 @@ def with_absence(samples: Sound, *spans: tuple[int, int]) -> Sound:
     return samples
 
 
-def lay(files: Files, samples: Sequence[Sound], segment: int = 0, first: int = 0, of: Draft | None = None) -> list[PartKey]:
+def lay(
+    files: Files, samples: Sequence[Sound], segment: int = 0, first: int = 0, of: Draft | None = None
+) -> list[PartKey]:
     """Put a draft and one part for each channel into spool, as a worker would have left them."""
     of = of or draft()
     descriptor = files.create(f"spool/{of.recording_id}.draft", afresh=True)

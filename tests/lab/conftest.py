@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from receiver.lab.plan import Caller
+from tests.lab.reference import Recording, record, sent_by
+
 Listen = Callable[..., "list[Ear]"]
 
 
@@ -46,3 +49,9 @@ def listen() -> Iterator[Listen]:
     yield make
     for ear in ears:
         ear.socket.close()
+
+
+@pytest.fixture
+def made() -> Recording:
+    """Everything happened to this caller."""
+    return record(sent_by(Caller(7, weather="everything", seconds=9)))

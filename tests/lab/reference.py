@@ -99,12 +99,10 @@ def record(sent: Sent) -> Recording:
     for frame, said in placed:
         samples[frame - first : frame - first + len(said)] = said
     epochs: dict[int, list[Epoch]] = {}
-    for line in dict.fromkeys(map(id, (line for _, line in lines))):
-        own = next(each for _, each in lines if id(each) == line)
-        frame = own.sample + own.shift - first
-        epochs.setdefault(own.ssrc, []).append(
-            Epoch(frame=frame, timestamp=own.timestamp, at=sidecar.moment(own.at_ns))
-        )
+    for line in {id(line): line for _, line in lines}.values():
+        at = sidecar.moment(line.at_ns)
+        epoch = Epoch(frame=line.sample + line.shift - first, timestamp=line.timestamp, at=at)
+        epochs.setdefault(line.ssrc, []).append(epoch)
     return Recording(sent, samples, _document(sent, epochs), epochs=epochs)
 
 

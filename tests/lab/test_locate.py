@@ -10,7 +10,8 @@ from receiver.wire.g711 import PCMA, PCMU
 
 
 def said(voice: int, start: int, count: int, law: int = PCMU) -> np.ndarray:
-    return sound.heard(np.array([voice], np.uint64), np.array([start]), count, law)[0]
+    samples: np.ndarray = sound.heard(np.array([voice], np.uint64), np.array([start]), count, law)[0]
+    return samples
 
 
 def test_whose_samples_and_which_is_told_for_each_run() -> None:

@@ -1,6 +1,7 @@
 """A sender as a second process: it tells its addresses, waits, sends, tells what it sent, ends."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,22 @@ def test_it_can_be_stopped_and_still_writes_its_log(listen: Listen, tmp_path: Pa
 def test_a_plan_that_cannot_be_sent_is_told_with_its_reason() -> None:
     with pytest.raises(SenderFailed, match=r"no-such-host"):
         SenderProcess(Plan((Caller(1),), source="no-such-host.invalid"))
+
+
+def test_every_wait_is_bounded(listen: Listen) -> None:
+    with SenderProcess(Plan((Caller(1, listen(1)[0].address, seconds=600),))) as sender:
+        sender.go()
+        with pytest.raises(SenderFailed, match="nothing from the sender"):
+            sender.wait(0.01)
+
+
+def test_a_sender_that_is_gone_is_told() -> None:
+    with SenderProcess(Plan((Caller(1),))) as sender:
+        os.kill(sender.pid, signal.SIGKILL)
+        with pytest.raises(SenderFailed, match="ended"):
+            sender.wait(60)
+        with pytest.raises(SenderFailed, match="gone"):
+            sender.go()
 
 
 def test_it_never_outlives_a_broken_test(listen: Listen) -> None:

@@ -1,0 +1,59 @@
+"""What a tap looks like to a worker, and to the ledger. Pure."""
+
+import msgspec
+
+from receiver import link
+from receiver.control.taps import Ending, Tap
+from receiver.ledger.rows import TapRow
+
+
+def opening(tap: Tap) -> link.Open:
+    """The order to record it. The same words each time: to a new worker after a death, too."""
+    wish = tap.wish
+    return link.Open(
+        slot=tap.slot,
+        tap_id=tap.id,
+        recording_id=tap.recording_id,
+        port=tap.port,
+        law=wish.law,
+        policy=wish.policy,
+        announced=wish.announced,
+        held=False,
+        requested_at_ns=tap.requested_unix_ns,
+        call_id=wish.call_id,
+        node_id=wish.node_id,
+        labels=dict(wish.labels),
+        direction=wish.direction,
+        layout=wish.layout,
+    )
+
+
+def closing(tap: Tap) -> link.Close:
+    """The order to end it, for the reason that was found first."""
+    problem = msgspec.structs.asdict(tap.problem) if tap.problem else None
+    return link.Close(tap.slot, tap.recording_id, tap.ending or Ending.STOPPED, problem)
+
+
+def row(tap: Tap, address: str | None) -> TapRow:
+    """The ledger's row of a tap that lives. ``address``: what the sender is told."""
+    wish = tap.wish
+    return TapRow(
+        id=tap.id,
+        recording_id=tap.recording_id,
+        state=tap.state,
+        call_id=wish.call_id,
+        node_id=wish.node_id,
+        labels=dict(wish.labels),
+        direction=wish.direction,
+        layout=wish.layout,
+        codec=wish.codec,
+        ptime=wish.ptime,
+        source=wish.source,
+        address=address,
+        port=tap.port,
+        requested_ns=tap.requested_unix_ns,
+        listening_ns=tap.listening_unix_ns,
+        receiving_ns=tap.receiving_unix_ns,
+        ending=tap.ending,
+        problem=tap.problem,
+    )

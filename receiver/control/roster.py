@@ -1,0 +1,317 @@
+"""All taps that live: what is asked of the workers for them, what the workers say, and what the ledger is told.
+
+Decisions are made by ``taps``; here they are carried out. A tap holds a port and a worker's slot from the moment it is
+asked for until its outcome is in the ledger, in this order: ledger row, ``Open``, … ``Finished``, outcome booked,
+``Forget``, port given back. So a slot and a port never serve two taps, and a daemon that dies in between leaves a row
+that says so.
+"""
+
+import asyncio
+import heapq
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, Protocol
+from uuid import uuid4
+
+import structlog
+
+from receiver import link
+from receiver.control import orders
+from receiver.control.booking import Booking, Result
+from receiver.control.taps import FINAL, SECOND, Counts, Ending, Event, Limits, State, Tap, Wish, due
+from receiver.ledger.clerk import Clerk
+from receiver.ledger.rows import Problem, Summary
+from receiver.ledger.store import Note
+
+WARNINGS: Final = frozenset({"source_changed", "source_conflict", "unannounced"})  # an operator should see these
+
+log = structlog.get_logger("taps")
+
+
+class Port(Protocol):
+    """What the pool of ports hands out."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def socket(self) -> Any: ...
+
+
+class NotNow(Exception):
+    """A tap cannot be had at present; ``retry_s``: when it is worth asking again."""
+
+    def __init__(self, code: str, message: str, retry_s: float) -> None:
+        super().__init__(message)
+        self.code, self.message, self.retry_s = code, message, retry_s
+
+
+class TapFailed(Exception):
+    """The tap was asked for and could not be started. Its outcome is in the ledger, or will be."""
+
+    def __init__(self, tap: Tap) -> None:
+        self.tap = tap
+        self.problem = tap.problem or Problem("refused", "the worker refused it")
+        super().__init__(self.problem.message)
+
+
+class Means(NamedTuple):
+    """What the roster works with. ``take`` raises `NotNow` where there is no port."""
+
+    send: Callable[[int, link.ToWorker, Sequence[int]], None]  # to a worker, with descriptors
+    take: Callable[[], Port]
+    give_back: Callable[[Any], None]
+    clerk: Clerk
+    stem: Callable[[Summary], str | None]
+    address: str | None  # what senders are told
+    limits: Limits
+    clock_ns: Callable[[], int] = time.monotonic_ns
+    unix_ns: Callable[[], int] = time.time_ns
+
+
+class Roster:
+    """``workers`` with ``slots`` taps each, ``most`` in all."""
+
+    def __init__(self, means: Means, workers: int, slots: int, most: int) -> None:
+        self._means = means
+        self._most = most
+        self._slots = {worker: list(range(slots)) for worker in range(workers)}  # heaps: low rows first, few pages
+        self._ready: set[int] = set()
+        self._reported_ns: dict[int, int] = {}  # by control's clock
+        self._taps: dict[str, Tap] = {}
+        self._at: dict[tuple[int, int], Tap] = {}
+        self._ports: dict[str, Port] = {}
+        self._changes: dict[str, asyncio.Event] = {}
+        self._asking = 0  # taps whose ledger row is being written
+        self._fewer = asyncio.Event()
+        self._closing = False
+        self._booking = Booking(means.clerk, means.stem, means.unix_ns, self._booked)
+
+    # --- asked from outside
+
+    def get(self, tap_id: str) -> Tap | None:
+        """Return a tap that lives."""
+        return self._taps.get(tap_id)
+
+    def states(self) -> dict[str, int]:
+        """How many taps are in which state."""
+        return dict(Counter(tap.state.value for tap in self._taps.values()))
+
+    async def open(self, wish: Wish) -> Tap:
+        """Start a tap; return it when it listens (rule C1). Raises `NotNow`; `TapFailed` if it could not be started."""
+        worker = self._roomiest()
+        port = self._means.take()
+        slot = heapq.heappop(self._slots[worker])
+        tap = Tap(
+            id=str(uuid4()),
+            recording_id=str(uuid4()),
+            worker=worker,
+            slot=slot,
+            port=port.number,
+            wish=wish,
+            limits=self._means.limits,
+            requested_unix_ns=self._means.unix_ns(),
+            since_ns=self._means.clock_ns(),
+        )
+        await self._ask(tap, port)
+        self._means.send(worker, orders.opening(tap), (port.socket.fileno(),))
+        if self._closing:
+            self.stop(tap, Ending.SHUTDOWN)
+        await self.until(tap, set(State) - {State.REQUESTED}, tap.limits.opening_ns / SECOND)
+        self._review(tap, self._means.clock_ns())
+        if tap.ending == Ending.REFUSED or tap.state is State.FAILED:
+            raise TapFailed(tap)
+        return tap
+
+    def stop(self, tap: Tap, ending: Ending = Ending.STOPPED, problem: Problem | None = None) -> None:
+        """End a tap. Twice is once: the first ending stands."""
+        if self._move(tap, Event.ENDED):
+            tap.ending, tap.problem = ending, problem
+            self._means.send(tap.worker, orders.closing(tap), ())
+            self._note([tap], self._means.unix_ns())
+
+    def point(self, tap: Tap, policy: str, announced: tuple[str, int] | None, source: str) -> None:
+        """Tell a tap's worker another source (rule B5)."""
+        tap.wish = tap.wish._replace(policy=policy, announced=announced, source=source)
+        self._means.send(tap.worker, link.Source(tap.slot, tap.recording_id, policy, announced), ())
+        self._means.clerk.post(self._means.clerk.ledger.point, tap.id, source)
+
+    async def until(self, tap: Tap, states: Collection[State], limit_s: float) -> None:
+        """Wait until a tap is in one of ``states``, or has its outcome, or the time is up."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while tap.state not in states and tap.state not in FINAL:
+                    await self._changes.setdefault(tap.id, asyncio.Event()).wait()
+
+    async def close(self, limit_s: float) -> int:
+        """Accept nothing new, end all taps, wait until each has its outcome. Returns how many have none in time."""
+        self._closing = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while self._taps or self._asking:
+                    for tap in list(self._taps.values()):
+                        self.stop(tap, Ending.SHUTDOWN)
+                    self._fewer.clear()
+                    await self._fewer.wait()
+        return len(self._taps) + self._asking
+
+    def abandon(self) -> None:
+        """Book nothing more: what is unfinished is found by the next start."""
+        self._booking.abandon()
+
+    def tick(self) -> None:
+        """Look whose time is up. To be called about once a second."""
+        now_ns = self._means.clock_ns()
+        for tap in list(self._taps.values()):
+            self._review(tap, now_ns)
+
+    # --- asked and told by the crew
+
+    def belongings(self, worker: int) -> Iterator[tuple[link.ToWorker, Sequence[int]]]:
+        """What a worker that was started again must be told: every living tap, and each unanswered ``Close``."""
+        for (owner, _), tap in sorted(self._at.items()):
+            if owner == worker:
+                yield orders.opening(tap), (self._ports[tap.id].socket.fileno(),)
+                if tap.state is State.FINISHING:
+                    yield orders.closing(tap), ()
+
+    def began(self, worker: int) -> None:
+        """A worker records (again)."""
+        self._ready.add(worker)
+
+    def died(self, worker: int) -> None:
+        """A worker is away: its sockets queue, its taps wait for the next one, and nobody is silent meanwhile."""
+        self._ready.discard(worker)
+        self._reported_ns.pop(worker, None)
+
+    def hear(self, worker: int, message: link.ToControl) -> None:
+        """Take in what a worker says of taps. Anything may come twice."""
+        match message:
+            case link.Report():
+                self._report(worker, message)
+            case link.Opened() | link.Happened() if tap := self._find(worker, message):
+                self._news(tap, message)
+            case link.Refused() | link.Finished() if tap := self._find(worker, message):
+                if isinstance(message, link.Finished):
+                    self._booking.published(tap, message.sidecar)
+                else:
+                    self._booking.refused(tap, Problem(message.code, message.message, message.hint))
+            case link.Refused() | link.Finished():  # it was booked, and the worker died before it could forget
+                self._means.send(worker, link.Forget(message.slot, message.recording_id), ())
+
+    # --- inside
+
+    def _roomiest(self) -> int:
+        """The worker that gets the next tap."""
+        if self._closing:
+            raise NotNow("going_down", "the daemon is going down", 30)
+        if not self._ready:
+            raise NotNow("no_worker", "no media worker is ready, see /readyz", 1)
+        worker = max(self._ready, key=lambda each: len(self._slots[each]))
+        if len(self._taps) + self._asking >= self._most or not self._slots[worker]:
+            raise NotNow("max_taps", f"all {self._most} taps are in use ([media].max_taps)", 10)
+        return worker
+
+    async def _ask(self, tap: Tap, port: Port) -> None:
+        """The ledger's row comes before anything else that lasts."""
+        self._asking += 1
+        try:
+            await self._means.clerk.do(self._means.clerk.ledger.ask, orders.row(tap, self._means.address))
+        except sqlite3.Error as error:
+            heapq.heappush(self._slots[tap.worker], tap.slot)
+            self._means.give_back(port)
+            raise NotNow("no_ledger", "the ledger cannot be written, see /readyz", 10) from error
+        finally:
+            self._asking -= 1
+            self._fewer.set()
+        tap.since_ns = self._means.clock_ns()
+        self._taps[tap.id] = self._at[tap.worker, tap.slot] = tap
+        self._ports[tap.id] = port
+
+    def _find(self, worker: int, message: link.Opened | link.Happened | link.Refused | link.Finished) -> Tap | None:
+        tap = self._at.get((worker, message.slot))
+        return tap if tap is not None and tap.recording_id == message.recording_id else None
+
+    def _review(self, tap: Tap, now_ns: int) -> None:
+        up = due(tap, now_ns, self._reported_ns.get(tap.worker, 0))
+        if up is not None:
+            self.stop(tap, up.ending, up.problem)
+
+    def _move(self, tap: Tap, event: Event) -> bool:
+        if not tap.meet(event, self._means.clock_ns()):
+            return False
+        changed = self._changes.pop(tap.id, None)
+        if changed is not None:
+            changed.set()
+        return True
+
+    def _note(self, taps: Sequence[Tap], at_unix_ns: int) -> None:
+        notes = [Note(tap.id, tap.state, at_unix_ns) for tap in taps]
+        self._means.clerk.post(self._means.clerk.ledger.note, notes)
+        for tap in taps:
+            log.debug("tap moved", state=tap.state, tap=tap.id, recording=tap.recording_id, ending=tap.ending)
+
+    def _news(self, tap: Tap, news: link.Opened | link.Happened) -> None:
+        if isinstance(news, link.Opened):
+            if tap.state is State.FINISHING:  # it was closed before the worker had it
+                self._means.send(tap.worker, orders.closing(tap), ())
+            elif self._move(tap, Event.ACCEPTED):
+                tap.listening_unix_ns = self._means.unix_ns()
+                self._note([tap], tap.listening_unix_ns)
+        elif news.event == "receiving":
+            self._first(tap, news.at_ns)
+        elif news.event in WARNINGS:
+            log.warning(news.event, tap=tap.id, recording=tap.recording_id, port=tap.port, **news.fields)
+
+    def _first(self, tap: Tap, at_unix_ns: int) -> None:
+        if self._move(tap, Event.FIRST_PACKET):
+            tap.receiving_unix_ns = at_unix_ns
+            self._note([tap], at_unix_ns)
+
+    def _report(self, worker: int, report: link.Report) -> None:
+        now_ns = self._means.clock_ns()
+        self._reported_ns[worker] = now_ns
+        counted = zip(
+            report.packets, report.lost, report.duplicate, report.reordered, report.late_lost, report.invalid,
+            report.foreign, report.edge_frames, strict=True,
+        )  # fmt: skip
+        rows = zip(report.slots, report.recording_ids, report.first_ns, report.heard_ns, counted, strict=True)
+        for slot, recording_id, first_unix_ns, heard_unix_ns, counts in rows:
+            tap = self._at.get((worker, slot))
+            if tap is None or tap.recording_id != recording_id:
+                continue
+            tap.counts = Counts(*counts)
+            if heard_unix_ns:
+                tap.hear(now_ns, report.at_ns, heard_unix_ns)
+            if first_unix_ns:
+                self._first(tap, first_unix_ns)
+
+    def _booked(self, tap: Tap, result: Result) -> None:
+        """The outcome stands in the ledger: let go of everything."""
+        tap.outcome, tap.problem, tap.ending = result.outcome, result.problem, result.ending
+        self._move(tap, Event.REFUSED if result.outcome == "failed" else Event.PUBLISHED)
+        del self._taps[tap.id], self._at[tap.worker, tap.slot]
+        self._means.send(tap.worker, link.Forget(tap.slot, tap.recording_id), ())
+        self._means.give_back(self._ports.pop(tap.id))
+        heapq.heappush(self._slots[tap.worker], tap.slot)
+        self._fewer.set()
+        self._say(tap, result)
+
+    def _say(self, tap: Tap, result: Result) -> None:
+        """Once per life, everything."""
+        summary, problem = result.summary, result.problem
+        log.info(
+            "recording finished",
+            tap=tap.id,
+            recording=tap.recording_id,
+            port=tap.port,
+            outcome=result.outcome,
+            ending=result.ending,
+            file=summary.file if summary else None,
+            seconds=summary.duration_s or None if summary else None,
+            absent_frames=summary.absent_frames or None if summary else None,
+            problem=problem.code if problem else None,
+            **tap.counts._asdict(),
+        )

@@ -1,0 +1,239 @@
+"""The life of a tap: one table, and everything that may move a tap in it.
+
+::
+
+    requested ──accepted──▶ listening ──first packet──▶ receiving
+        │                      │                            │
+        ├──────ended───────────┼────────ended───────────────┤
+        │                      ▼                            │
+        │                  finishing ◀──────────────────────┘
+        │                      │
+        └──refused──▶ failed ◀─┴──published──▶ finished
+
+* **requested**: the port is bound, the ledger row written, the worker asked to open. A tap of our own on the relay
+  stays here until the relay has accepted it, too.
+* **listening**: rule C1 is durable and the socket is read. Nothing of the source has come.
+* **receiving**: a packet of the source was admitted.
+* **finishing**: it was decided why it ends (`Ending`); the worker brings the recording to ``ready/``. Only a worker
+  writes there, so a tap that nothing came for, or that was refused outside, passes here as well.
+* **finished**, **failed**: the outcome is in the ledger. `failed` is outcome ``failed`` and nothing else.
+
+What holds, and why it does:
+
+1. Every tap reaches exactly one of the last two states, once: they have no way out, and the ledger refuses a second
+   outcome.
+2. What comes twice, late or out of order changes nothing: an event that the table does not know in a state is not news.
+   A worker that was started again says ``Opened`` and ``Finished`` again; a stop may be asked for any number of times;
+   a worker may end a tap by itself (rule C3), so ``published`` is known wherever a tap lives.
+3. Every wait is bounded. ``requested``, ``listening`` and ``receiving`` by `due`; ``finishing`` by the worker, who
+   answers or is replaced (`receiver.crew`) and then asked again.
+4. Silence is what a worker did not hear, never what a dead worker could not: it is counted up to the worker's newest
+   report, not up to now.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum, auto
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from receiver.ledger.rows import Problem
+
+SECOND: Final = 1_000_000_000
+
+
+class State(StrEnum):
+    """Where a tap is in its life."""
+
+    REQUESTED = "requested"
+    LISTENING = "listening"
+    RECEIVING = "receiving"
+    FINISHING = "finishing"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class Event(Enum):
+    """What may happen to a tap."""
+
+    ACCEPTED = auto()  # rule C1 is durable (and, on the relay, the tap is accepted)
+    FIRST_PACKET = auto()  # admitted, from the source
+    ENDED = auto()  # somebody or something decided that it ends
+    PUBLISHED = auto()  # its sidecar is in ready/, and in the ledger
+    REFUSED = auto()  # it never was, and its outcome says so
+
+
+class Ending(StrEnum):
+    """Why a tap ends (rules D). The words of the sidecar."""
+
+    STOPPED = "stopped"
+    RELAY_FINISHED = "relay_finished"
+    CALL_ENDED = "call_ended"
+    SILENCE = "silence"
+    MAX_DURATION = "max_duration"
+    SHUTDOWN = "shutdown"
+    RECOVERED = "recovered"
+    REFUSED = "refused"
+    NO_PACKETS = "no_packets"
+
+
+NEXT: Final[Mapping[State, Mapping[Event, State]]] = MappingProxyType(
+    {
+        State.REQUESTED: {
+            Event.ACCEPTED: State.LISTENING,
+            Event.ENDED: State.FINISHING,
+            Event.PUBLISHED: State.FINISHED,
+            Event.REFUSED: State.FAILED,
+        },
+        State.LISTENING: {
+            Event.FIRST_PACKET: State.RECEIVING,
+            Event.ENDED: State.FINISHING,
+            Event.PUBLISHED: State.FINISHED,
+            Event.REFUSED: State.FAILED,
+        },
+        State.RECEIVING: {
+            Event.ENDED: State.FINISHING,
+            Event.PUBLISHED: State.FINISHED,
+            Event.REFUSED: State.FAILED,
+        },
+        State.FINISHING: {
+            Event.PUBLISHED: State.FINISHED,
+            Event.REFUSED: State.FAILED,
+        },
+        State.FINISHED: {},
+        State.FAILED: {},
+    }
+)
+FINAL: Final = frozenset(state for state, ways in NEXT.items() if not ways)
+
+
+class Limits(NamedTuple):
+    """How long a tap may stay where it is. Each tap has its own: the relay's word may lift one (rule D6: None)."""
+
+    opening_ns: int
+    start_ns: int | None
+    silence_ns: int | None
+    longest_ns: int | None
+
+
+class Wish(NamedTuple):
+    """What somebody asked for. ``law`` is the payload type (0 PCMU, 8 PCMA); ``source`` as it was asked, in words."""
+
+    law: int
+    ptime: int
+    direction: str
+    layout: str
+    labels: Mapping[str, str]
+    policy: str
+    announced: tuple[str, int] | None
+    source: str | None
+    call_id: str | None = None
+    node_id: str | None = None
+
+    @property
+    def codec(self) -> str:
+        """The codec's name in SDP."""
+        return CODECS[self.law]
+
+
+CODECS: Final = {0: "PCMU", 8: "PCMA"}
+
+
+class Counts(NamedTuple):
+    """What was counted for a tap, as its worker last reported it. Totals since its start."""
+
+    packets: int = 0
+    lost: int = 0
+    duplicate: int = 0
+    reordered: int = 0
+    late_lost: int = 0
+    invalid: int = 0
+    foreign: int = 0
+    frames: int = 0
+
+
+@dataclass(slots=True)
+class Tap:
+    """One tap that lives. ``*_ns`` is control's monotonic clock unless the name says ``unix``."""
+
+    id: str
+    recording_id: str
+    worker: int
+    slot: int
+    port: int
+    wish: Wish
+    limits: Limits
+    requested_unix_ns: int
+    since_ns: int  # when it came into its state
+    state: State = State.REQUESTED
+    listening_unix_ns: int | None = None
+    receiving_unix_ns: int | None = None
+    heard_ns: int | None = None  # the newest packet of the source
+    heard_unix_ns: int | None = None
+    counts: Counts = field(default_factory=Counts)
+    ending: str | None = None
+    outcome: str | None = None
+    problem: Problem | None = None
+
+    def meet(self, event: Event, now_ns: int) -> bool:
+        """Move as the table says; False where it says nothing."""
+        state = NEXT[self.state].get(event)
+        if state is None:
+            return False
+        self.state, self.since_ns = state, now_ns
+        if state is State.RECEIVING and self.heard_ns is None:
+            self.heard_ns = now_ns
+        return True
+
+    def hear(self, now_ns: int, at_unix_ns: int, heard_unix_ns: int) -> None:
+        """Take in when the newest packet came, as a report of ``at_unix_ns`` says.
+
+        The worker speaks wall time, which may be set at any moment: only the difference within one report counts.
+        """
+        heard_ns = now_ns - max(0, at_unix_ns - heard_unix_ns)
+        self.heard_ns = heard_ns if self.heard_ns is None else max(self.heard_ns, heard_ns)
+        self.heard_unix_ns = heard_unix_ns
+
+
+class Due(NamedTuple):
+    """A tap's time is up."""
+
+    ending: Ending
+    problem: Problem | None = None
+
+
+def due(tap: Tap, now_ns: int, reported_ns: int) -> Due | None:
+    """Return why a tap must end now, if it must. ``reported_ns``: when its worker last reported, by the same clock."""
+    limits = tap.limits
+    match tap.state:
+        case State.REQUESTED if now_ns - tap.since_ns >= limits.opening_ns:
+            return Due(Ending.REFUSED, Problem("not_opened", f"not open after {_s(limits.opening_ns)}", "see /readyz"))
+        case State.LISTENING if limits.start_ns is not None and reported_ns - tap.since_ns >= limits.start_ns:
+            return Due(Ending.NO_PACKETS, _nothing_came(tap, limits.start_ns))
+        case State.RECEIVING if limits.longest_ns is not None and now_ns - tap.since_ns >= limits.longest_ns:
+            return Due(Ending.MAX_DURATION)
+        case State.RECEIVING if limits.silence_ns is not None and tap.heard_ns is not None:
+            return Due(Ending.SILENCE) if reported_ns - tap.heard_ns >= limits.silence_ns else None
+    return None
+
+
+def _nothing_came(tap: Tap, waited_ns: int) -> Problem:
+    """Rule D5: a hint at the likeliest reason."""
+    foreign, invalid = tap.counts.foreign, tap.counts.invalid
+    if foreign:
+        hint = (
+            f"{foreign} datagrams came from elsewhere than the source asked for ({tap.wish.source or tap.wish.policy}):"
+            " ask for the address that the sender really has"
+        )
+    elif invalid:
+        hint = f"{invalid} datagrams came that are no RTP with G.711: look at the sender's codec and payload type"
+    else:
+        hint = (
+            f"was the sender told the right address, is it [media].advertise, and does the firewall let UDP through to"
+            f" port {tap.port}?"
+        )
+    return Problem("no_packets", f"no packet of the source came within {_s(waited_ns)}", hint)
+
+
+def _s(span_ns: int) -> str:
+    return f"{span_ns / SECOND:g} s"

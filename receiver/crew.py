@@ -1,0 +1,256 @@
+"""The media workers as the control process sees them: started by exec, watched, and started again when they die.
+
+The control process owns one memory file per worker (design, section 2). A worker that was started again gets the same
+memory file, the same sockets and the same orders as the one before, and nothing else; what it does with them is rules K.
+So killing one is safe at any instant, and that is what happens to one that says nothing for too long.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+
+from receiver import link
+
+COMMAND: Final = (sys.executable, "-m", "receiver", "worker")
+BACK_OFF_S: Final = (0.0, 0.1, 0.5, 2.0)  # the last one from then on
+LONG_LIFE_NS: Final = 10_000_000_000  # one that recorded for so long did not die of its start
+PATIENCE_NS: Final = 15_000_000_000  # without a word from one that records, or with our words not taken
+START_NS: Final = 60_000_000_000  # until it records; rule C5 may take as long as it needs
+GRACE_S: Final = 2.0  # between the end of the link and the end of the process
+HOPELESS: Final = frozenset({73, 77, 78})  # exit statuses that starting again does not mend
+
+log = structlog.get_logger("crew")
+
+
+class Owner(Protocol):
+    """Who knows the taps."""
+
+    def belongings(self, worker: int) -> Iterator[tuple[link.ToWorker, Sequence[int]]]:
+        """What a worker that was started must be told, with descriptors."""
+
+    def began(self, worker: int) -> None:
+        """The worker records."""
+
+    def died(self, worker: int) -> None:
+        """The worker is gone; another one will come."""
+
+    def hear(self, worker: int, message: link.ToControl) -> None:
+        """Everything that a worker says."""
+
+
+@dataclass(slots=True)
+class Member:
+    """One worker's place: the memory stays, processes come and go."""
+
+    configure: link.Configure
+    memory: int  # descriptor
+    state: str = "starting"  # starting, repairing, ready, restarting, gone
+    link: link.Link[link.ToWorker, link.ToControl] | None = None
+    process: asyncio.subprocess.Process | None = None
+    born_ns: int = 0
+    began_ns: int | None = None
+    heard_ns: int = 0
+    deaths: int = 0
+    tries: int = 0
+    task: "asyncio.Task[None] | None" = field(default=None, repr=False)
+
+
+class Crew:
+    """One worker per ``Configure``. ``command`` is what is executed, before ``--index N --link FD``.
+
+    ``failed`` is done (with an exit status) when a worker could not even start, for a reason that stays.
+    """
+
+    def __init__(
+        self,
+        configures: Sequence[link.Configure],
+        owner: Owner,
+        command: Sequence[str] = COMMAND,
+        back_off_s: Sequence[float] = BACK_OFF_S,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._owner, self._command, self._back_off_s, self._clock_ns = owner, command, back_off_s, clock_ns
+        self._leaving = False
+        self._repaired = False
+        self._checked_ns = clock_ns()
+        self._members = [
+            Member(configure, os.memfd_create(f"tapdeck-{configure.index}", os.MFD_CLOEXEC)) for configure in configures
+        ]
+        self.failed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def start(self) -> None:
+        """Start them all."""
+        for member in self._members:
+            member.task = asyncio.ensure_future(self._keep(member))
+
+    def send(self, worker: int, message: link.ToWorker, descriptors: Sequence[int] = ()) -> None:
+        """Tell a worker. One that is away does not miss anything: it will be told its belongings."""
+        end = self._members[worker].link
+        if end is not None:
+            end.send(message, descriptors)
+
+    def states(self) -> list[dict[str, str | int | None]]:
+        """What there is to say of each, for ``/readyz``."""
+        return [
+            {
+                "worker": member.configure.index,
+                "state": member.state,
+                "pid": member.process.pid if member.process else None,
+                "deaths": member.deaths,
+            }
+            for member in self._members
+        ]
+
+    def check(self) -> None:
+        """Kill those that are stuck; the next one goes on. To be called about once a second."""
+        now_ns, before_ns = self._clock_ns(), self._checked_ns
+        self._checked_ns = now_ns
+        for member in self._members:
+            if now_ns - before_ns > PATIENCE_NS // 3:  # it was us who slept
+                member.heard_ns = now_ns
+            why = self._stuck(member, now_ns)
+            if why is not None and member.process is not None and member.process.returncode is None:
+                log.error("worker is stuck, it is killed", worker=member.configure.index, why=why)
+                with suppress(ProcessLookupError):
+                    member.process.kill()
+
+    async def stop(self, limit_s: float) -> None:
+        """Hang up: workers drain, commit and leave. Who has not left after ``limit_s`` is killed."""
+        self._leaving = True
+        for member in self._members:
+            if member.link is not None:
+                member.link.close()
+        tasks = [member.task for member in self._members if member.task is not None]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=limit_s)
+            for task in late:
+                task.cancel()
+            for member in self._members:
+                if member.process is not None and member.process.returncode is None:
+                    log.error("worker did not leave in time, it is killed", worker=member.configure.index)
+                    with suppress(ProcessLookupError):
+                        member.process.kill()
+                    await member.process.wait()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for member in self._members:
+            os.close(member.memory)
+
+    # --- inside
+
+    async def _keep(self, member: Member) -> None:
+        """One process after the other, until we leave."""
+        index = member.configure.index
+        while not self._leaving:
+            try:
+                await self._spawn(member)
+                why = await self._listen(member)
+            except OSError as error:  # no memory, no process, no descriptor left
+                why = f"cannot be started: {error}"
+            status = await self._bury(member)
+            self._owner.died(index)
+            if self._leaving:
+                member.state = "gone"
+                return
+            began_ns, member.began_ns = member.began_ns, None
+            if status in HOPELESS and began_ns is None and not self.failed.done():
+                self.failed.set_result(status)
+                return
+            if began_ns is not None and self._clock_ns() - began_ns >= LONG_LIFE_NS:
+                member.tries = 0
+            pause_s = self._back_off_s[min(member.tries, len(self._back_off_s) - 1)]
+            member.tries += 1
+            member.deaths += 1
+            member.state = "restarting"
+            log.error("worker died", worker=index, why=why, status=_in_words(status), again_in_s=pause_s)
+            await asyncio.sleep(pause_s)
+
+    async def _spawn(self, member: Member) -> None:
+        """Start a process and tell it everything it must know."""
+        index = member.configure.index
+        ours, theirs = link.pair()
+        try:
+            member.process = await asyncio.create_subprocess_exec(
+                *self._command, "--index", str(index), "--link", str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(),),
+                process_group=0,  # ^C in a terminal is for us: workers obey the link
+            )  # fmt: skip
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        member.born_ns = member.heard_ns = self._clock_ns()
+        repair = index == 0 and not self._repaired
+        member.state = "repairing" if repair else "starting"
+        member.link = link.control_end(ours)
+        member.link.send(msgspec.structs.replace(member.configure, repair=repair), (member.memory,))
+        for message, descriptors in self._owner.belongings(index):
+            member.link.send(message, descriptors)
+        if self._leaving:
+            member.link.close()
+
+    async def _listen(self, member: Member) -> str:
+        """Pass on what the worker says, until it says no more; return why."""
+        assert member.link is not None
+        try:
+            while (received := await member.link.receive()) is not None:
+                member.heard_ns = self._clock_ns()
+                if isinstance(received.message, link.Ready):
+                    member.state, member.began_ns = "ready", member.heard_ns
+                    log.info("worker records", worker=member.configure.index, pid=received.message.pid)
+                    self._owner.began(member.configure.index)
+                elif isinstance(received.message, link.Repaired):
+                    self._repaired = True
+                self._owner.hear(member.configure.index, received.message)
+        except link.LinkBroken as error:
+            return str(error)
+        return "end of file on the link"
+
+    async def _bury(self, member: Member) -> int | None:
+        """See to it that the process is gone; return its exit status (negative: the signal)."""
+        if member.link is not None:
+            member.link.close()
+            member.link = None
+        process = member.process
+        if process is None:
+            return None
+        if not self._leaving:  # while we leave, `stop` holds the clock
+            try:
+                async with asyncio.timeout(GRACE_S):
+                    await process.wait()
+            except TimeoutError:
+                with suppress(ProcessLookupError):
+                    process.kill()
+        await process.wait()
+        member.process = None
+        return process.returncode
+
+    @staticmethod
+    def _stuck(member: Member, now_ns: int) -> str | None:
+        if member.link is None:
+            return None
+        if member.link.blocked_ns(now_ns) > PATIENCE_NS:
+            return "it takes no orders"
+        if member.state == "ready" and now_ns - member.heard_ns > PATIENCE_NS:
+            return "it says nothing"
+        if member.state == "starting" and now_ns - member.born_ns > START_NS:
+            return "it does not come up"
+        return None
+
+
+def _in_words(status: int | None) -> str:
+    if status is None:
+        return "not started"
+    if status < 0:
+        with suppress(ValueError):
+            return signal.Signals(-status).name
+    return str(status)

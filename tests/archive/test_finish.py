@@ -1,0 +1,353 @@
+"""Rule C4: a recording comes into ready/ once, whole and described, whatever is killed at whatever instant."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from receiver.archive import names
+from receiver.archive.files import Files
+from receiver.archive.finish import Facts, finish, finished, forget, refuse
+from receiver.archive.gaps import Stretch
+from receiver.archive.part import Notes
+from receiver.archive.sidecar import (
+    Channel,
+    Ending,
+    Epoch,
+    Outcome,
+    Problem,
+    Reason,
+    Sidecar,
+    Stream,
+    decode,
+    encode,
+    moment,
+)
+from receiver.media.block import ABSENT
+from tests.archive.disk import SYNCS, Watched, kill_everywhere
+from tests.archive.world import (
+    ID,
+    NAME,
+    NOON_NS,
+    as_tuples,
+    draft,
+    facts,
+    lay,
+    lying,
+    problem,
+    read_json,
+    read_wav,
+    replaced,
+    sound,
+    with_absence,
+)
+
+SAMPLES = with_absence(sound(8_000), (0, 160), (1_000, 1_160), (7_900, 8_000))
+# The anchor is frame 0 of the part axis; 160 frames later the recording begins, 20 ms.
+STARTED_NS = NOON_NS + 20_000_000
+
+
+def spooled(files: Files, **more: Any) -> Facts:
+    """A recording that is ready to be finished."""
+    keys = lay(files, [SAMPLES])
+    notes = Notes(files, ID, 4)
+    notes.write(0, (b"note",))
+    notes.close()
+    return facts(keys, [8_000], **more)
+
+
+def test_c4_a_recording_comes_into_ready_whole_and_described(files: Files, tmp_path: Path) -> None:
+    done = finish(files, spooled(files))
+    assert lying(tmp_path) == [f"{NAME}.json", f"{NAME}.wav"]
+    assert lying(tmp_path, "spool") == [f"{ID}.done"]
+    frames = read_wav(tmp_path / "ready" / f"{NAME}.wav")
+    assert np.array_equal(frames[:, 0], np.where(SAMPLES == ABSENT, 0, SAMPLES)[160:])
+    assert decode((tmp_path / "ready" / f"{NAME}.json").read_bytes()) == done
+    assert as_tuples(done.gaps) == [(840, 160, 0, "lost"), (7_740, 100, 0, "lost")]
+    written = read_json(tmp_path / "ready" / f"{NAME}.json")
+    assert written.items() >= {
+        "schema": 1, "recording_id": ID, "tap_id": "tap-1", "labels": {"team": "blue"}, "direction": "both",
+        "file": f"{NAME}.wav", "bytes": 44 + 2 * 7_840, "encoding": "pcm16", "sample_rate": 8000, "frames": 7_840,
+        "duration_s": 0.98, "ending": "stopped", "outcome": "complete", "absent_frames": 260, "parts": [],
+        "software": "tapdeck 0", "host": "here",
+    }.items()  # fmt: skip
+    assert done.started_at == moment(STARTED_NS)
+    assert done.requested_at == moment(NOON_NS - 2 * 10**9)
+    assert done.first_packet_at == moment(NOON_NS)
+    assert done.ended_at == moment(NOON_NS + 10**9)
+    forget(files, ID)
+    assert lying(tmp_path, "spool") == []
+
+
+def test_c4_each_sync_stands_before_what_relies_on_it(tmp_path: Path) -> None:
+    files = Watched(tmp_path)
+    ended = spooled(files)
+    files.calls.clear()
+    finish(files, ended)
+    calls = [call for call in files.calls if call[0] in SYNCS | {"link", "rename", "unlink", "write_some"}]
+    wav, final, part = names.woven(ID, 0), names.final(ID), names.PartKey(ID, 0, 0, 0).name
+    order = [calls.index(call) for call in (
+        ("write_some", wav), ("fsync", wav),  # the sound is durable
+        ("write_some", f"{final}.tmp"), ("fsync", f"{final}.tmp"), ("rename", f"{final}.tmp"), ("sync_folder", final),
+        ("link", wav), ("link", final),  # only then names, the sidecar's last
+        ("sync_folder", f"ready/{NAME}.json"), ("rename", final),
+        ("unlink", part),  # and only then spool is swept
+    )]  # fmt: skip
+    assert order == sorted(order)
+    last_write = max(number for number, call in enumerate(calls) if call == ("write_some", wav))
+    assert last_write < calls.index(("fsync", wav))
+    files.close()
+
+
+def published_once(directory: Path, done: Sidecar, expected: Sidecar) -> None:
+    assert lying(directory) == [f"{NAME}.json", f"{NAME}.wav"]
+    assert lying(directory, "spool") == [f"{ID}.done"]
+    assert lying(directory, "quarantine") == []
+    assert done == expected == decode((directory / "ready" / f"{NAME}.json").read_bytes())
+    frames = read_wav(directory / "ready" / f"{NAME}.wav")
+    assert np.array_equal(frames[:, 0], np.where(SAMPLES == ABSENT, 0, SAMPLES)[160:])
+
+
+def template_of(tmp_path: Path) -> tuple[Path, Facts, Sidecar]:
+    """A folder to begin from, what is known, and what a finish without a kill gives."""
+    template, whole = tmp_path / "template", tmp_path / "whole"
+    template.mkdir()
+    files = Files(template)
+    ended = spooled(files)
+    files.close()
+    shutil.copytree(template, whole, copy_function=shutil.copy2)
+    files = Files(whole)
+    expected = finish(files, ended)
+    files.close()
+    return template, ended, expected
+
+
+def test_p4_killed_at_any_call_and_finished_again_it_is_there_once(tmp_path: Path) -> None:
+    template, ended, expected = template_of(tmp_path)
+    kills = 0
+    for _, directory in kill_everywhere(tmp_path, template, lambda files: finish(files, ended)):
+        kills += 1
+        files = Files(directory)
+        published_once(directory, finish(files, ended), expected)
+        published_once(directory, finish(files, ended), expected)  # and again
+        forget(files, ID)
+        assert lying(directory, "spool") == []
+        files.close()
+    assert kills > 30
+
+
+def test_p4_killed_twice_at_any_two_calls(tmp_path: Path) -> None:
+    """The second life dies too, at a call that depends on the first: every pair would take minutes."""
+    template, ended, expected = template_of(tmp_path)
+    (tmp_path / "twice").mkdir()
+    for n, directory in kill_everywhere(tmp_path, template, lambda files: finish(files, ended)):
+        for m, second in kill_everywhere(tmp_path / "twice", directory, lambda files: finish(files, ended)):
+            if (n + m) % 5:
+                continue
+            files = Files(second)
+            published_once(second, finish(files, ended), expected)
+            files.close()
+        if n > 12:  # behind the weave: its many calls are alike
+            break
+
+
+def in_a_child(act: Any) -> int:
+    """Run in a process of its own; return what ``waitpid`` says."""
+    child = os.fork()
+    if child == 0:
+        try:
+            act()
+        finally:
+            os._exit(0)
+    return os.waitpid(child, 0)[1]
+
+
+@pytest.mark.parametrize("verb", ["write_some", "fsync", "link", "sync_folder", "rename", "unlink"])
+@pytest.mark.parametrize("which", [1, 2, 3])
+def test_p4_a_real_sigkill(verb: str, which: int, tmp_path: Path) -> None:
+    template, ended, expected = template_of(tmp_path)
+
+    class Deadly(Watched):
+        left = which
+
+        def _step(self, called: str, subject: Any) -> None:
+            super()._step(called, subject)
+            if called == verb:
+                self.left -= 1
+                if self.left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+    def act() -> None:
+        files = Deadly(template, sync=False)
+        files.left = which  # what ``Files`` itself did at its start does not count
+        finish(files, ended)
+
+    status = in_a_child(act)
+    assert os.WIFSIGNALED(status) or (verb, which) in (("fsync", 3), ("link", 3), ("rename", 3), ("sync_folder", 3))
+    files = Files(template)
+    published_once(template, finish(files, ended), expected)
+    files.close()
+
+
+def test_a_worker_that_died_before_it_could_say_finished_finds_what_to_say(files: Files, tmp_path: Path) -> None:
+    ended = spooled(files)
+    done = finish(files, ended)
+    for name in lying(tmp_path):
+        (tmp_path / "ready" / name).unlink()  # a job was quick
+    lay(files, [np.empty(0, np.int16)])  # the next worker has opened the parts again
+    assert finished(files, ID) == done
+    assert finish(files, ended) == done
+    assert lying(tmp_path) == []
+    assert lying(tmp_path, "spool") == [f"{ID}.done"]
+    forget(files, ID)
+    forget(files, ID)
+    assert finished(files, ID) is None
+
+
+def test_folders_in_the_name(files: Files, tmp_path: Path) -> None:
+    named = draft(name="{started:%Y/%m/%d}/{recording_id}", call_id="../../etc")
+    keys = lay(files, [sound(10)], of=named)
+    done = finish(files, facts(keys, [10], draft=named))
+    assert lying(tmp_path) == [f"2023/11/14/{ID}.json", f"2023/11/14/{ID}.wav"]
+    assert done.file == f"{ID}.wav"  # beside its sidecar, wherever both are moved
+
+
+def test_two_channels_are_one_file_and_the_shorter_is_absent_at_its_end(files: Files, tmp_path: Path) -> None:
+    keys = lay(files, [sound(100), sound(60, 2)])
+    done = finish(files, facts(keys, [100, 60]))
+    frames = read_wav(tmp_path / "ready" / f"{NAME}.wav")
+    assert frames.shape == (100, 2)
+    assert np.array_equal(frames[:, 0], sound(100))
+    assert np.array_equal(frames[:60, 1], sound(60, 2))
+    assert as_tuples(done.gaps) == [(60, 40, 1, "lost")]
+    assert done.outcome is Outcome.COMPLETE
+
+
+def test_a7_stretches_tell_why(files: Files) -> None:
+    ended = spooled(files, stretches=(Stretch(1_000, 100, 0, "not_sent"), Stretch(3_000, 99, 0, "paused")))
+    assert as_tuples(finish(files, ended).gaps) == [
+        (840, 100, 0, "not_sent"), (940, 60, 0, "lost"), (7_740, 100, 0, "lost"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("samples", [np.empty(0, np.int16), np.full(500, ABSENT)], ids=["nothing", "all absent"])
+def test_d_without_a_sample_the_sidecar_comes_alone(samples: Any, files: Files, tmp_path: Path) -> None:
+    keys = lay(files, [samples])
+    hint = Problem("no_packets", "Nothing came.", "Look at the firewall.")
+    done = finish(files, facts(keys, [len(samples)], ending="no_packets", problem=hint))
+    assert (done.outcome, done.file, done.frames, done.problem) == (Outcome.EMPTY, None, 0, hint)
+    # Its name tells when it was asked for: there is no frame 0.
+    assert lying(tmp_path) == [f"20231114T221318Z_{ID}.json"]
+    assert lying(tmp_path, "spool") == [f"{ID}.done"]
+    assert "started_at" not in read_json(tmp_path / "ready" / f"20231114T221318Z_{ID}.json")
+
+
+def test_d_sound_that_should_be_there_and_is_not_is_degraded(files: Files, tmp_path: Path) -> None:
+    keys = lay(files, [sound(100)])
+    done = finish(files, facts(keys, [150]))
+    assert done.outcome is Outcome.DEGRADED
+    assert as_tuples(done.gaps) == [(100, 50, 0, "write_failed")]
+    assert isinstance(done.problem, Problem)
+    assert done.problem.code == "write_failed"
+
+
+def test_d_a_part_that_is_away_is_degraded_and_not_empty(files: Files) -> None:
+    keys = lay(files, [sound(100)])
+    files.unlink(keys[0].name)
+    done = finish(files, facts(keys, [100]))
+    assert (done.outcome, done.file) == (Outcome.DEGRADED, None)
+
+
+def test_d_a_fault_is_told_and_degrades(files: Files) -> None:
+    done = finish(files, spooled(files, faults=(problem(),)))
+    assert (done.outcome, done.problem) == (Outcome.DEGRADED, problem())
+
+
+def test_epochs_are_told_in_frames_of_the_recording(files: Files) -> None:
+    at = moment(NOON_NS)
+    epochs = (
+        Epoch(frame=0, timestamp=2**32 - 60, at=at),  # the place that was kept for packets overtaken at the start
+        Epoch(frame=4_000, timestamp=77, at=at),
+        Epoch(frame=5_000, timestamp=2**32 + 5, at=at),  # widened, as media counts
+    )
+    channel = Channel(party="both", streams=(Stream(ssrc=1, packets=9, epochs=epochs),))
+    done = finish(files, spooled(files, channels=(channel,)))
+    told = done.channels[0].streams[0].epochs
+    assert [(epoch.frame, epoch.timestamp) for epoch in told] == [(0, 100), (3_840, 77), (4_840, 5)]
+    assert told[0].at == moment(NOON_NS + 20_000_000)
+    assert decode(encode(done)) == done
+
+
+def test_a_disk_that_fails_loses_nothing_and_may_be_tried_again(tmp_path: Path) -> None:
+    class Failing(Files):
+        failing = True
+
+        def fsync(self, descriptor: int) -> None:
+            if self.failing:
+                raise OSError(5, "Input/output error")
+            super().fsync(descriptor)
+
+    files = Failing(tmp_path)
+    ended = spooled(files)
+    with pytest.raises(OSError, match="Input/output"):
+        finish(files, ended)
+    assert lying(tmp_path) == []
+    files.failing = False
+    assert finish(files, ended).outcome is Outcome.COMPLETE
+    assert lying(tmp_path) == [f"{NAME}.json", f"{NAME}.wav"]
+    files.close()
+
+
+def test_d4_a_refused_tap_gets_its_sidecar_alone(files: Files, tmp_path: Path) -> None:
+    lay(files, [np.empty(0, np.int16)])
+    said = Problem("relay_480", "The call is gone.", "")
+    done = refuse(files, draft(), Ending.REFUSED, Outcome.FAILED, said, NOON_NS)
+    assert (done.ending, done.outcome, done.problem, done.file) == (Ending.REFUSED, Outcome.FAILED, said, None)
+    assert done.ended_at == moment(NOON_NS)
+    assert lying(tmp_path) == [f"20231114T221318Z_{ID}.json"]
+    assert lying(tmp_path, "spool") == [f"{ID}.done"]
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_p6_killed_at_any_call_and_refused_again_it_is_told_once(begun: bool, tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    template.mkdir()
+    files = Files(template)
+    if begun:
+        lay(files, [np.empty(0, np.int16)])
+    files.close()
+
+    def act(files: Files) -> Sidecar:
+        return refuse(files, draft(), Ending.NO_PACKETS, Outcome.EMPTY, problem())
+
+    for _, directory in kill_everywhere(tmp_path, template, act):
+        files = Files(directory)
+        assert act(files).outcome is Outcome.EMPTY
+        assert lying(directory) == [f"20231114T221318Z_{ID}.json"]
+        assert lying(directory, "spool") == [f"{ID}.done"]
+        files.close()
+
+
+def test_the_name_is_the_same_again_whatever_else_the_second_life_knows(files: Files, tmp_path: Path) -> None:
+    ended = spooled(files)
+    first = finish(files, ended)
+    again = finish(files, replaced_facts(ended, ended_ns=NOON_NS + 9 * 10**9, faults=(problem(),)))
+    assert again == first
+    assert lying(tmp_path) == [f"{NAME}.json", f"{NAME}.wav"]
+
+
+def replaced_facts(ended: Facts, **fields: Any) -> Facts:
+    return Facts(**{**ended.__dict__, **fields})
+
+
+def test_reasons_of_ours_degrade_even_if_nobody_said_fault(files: Files) -> None:
+    done = finish(files, spooled(files, stretches=(Stretch(1_000, 160, 0, Reason.RESTART),)))
+    assert done.outcome is Outcome.DEGRADED
+
+
+def test_replaced_keeps_the_rest() -> None:
+    assert replaced(draft(), tap_id="x").recording_id == ID
