@@ -1,8 +1,8 @@
 """The media workers as the control process sees them: started by exec, watched, and started again when they die.
 
 The control process owns one memory file per worker (design, section 2). A worker that was started again gets the same
-memory file, the same sockets and the same orders as the one before, and nothing else; what it does with them is rules K.
-So killing one is safe at any instant, and that is what happens to one that says nothing for too long.
+memory file, the same sockets and the same orders as the one before, and nothing else; what it does with them is rules
+K. So killing one is safe at any instant, and that is what happens to one that says nothing for too long.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class Member:
     configure: link.Configure
     memory: int  # descriptor
     state: str = "starting"  # starting, repairing, ready, restarting, gone
-    link: link.Link[link.ToWorker, link.ToControl] | None = None
+    end: link.Link[link.ToWorker, link.ToControl] | None = None
     process: asyncio.subprocess.Process | None = None
     born_ns: int = 0
     began_ns: int | None = None
@@ -94,7 +94,7 @@ class Crew:
 
     def send(self, worker: int, message: link.ToWorker, descriptors: Sequence[int] = ()) -> None:
         """Tell a worker. One that is away does not miss anything: it will be told its belongings."""
-        end = self._members[worker].link
+        end = self._members[worker].end
         if end is not None:
             end.send(message, descriptors)
 
@@ -127,8 +127,10 @@ class Crew:
         """Hang up: workers drain, commit and leave. Who has not left after ``limit_s`` is killed."""
         self._leaving = True
         for member in self._members:
-            if member.link is not None:
-                member.link.close()
+            if member.end is not None:
+                member.end.close()
+            elif member.task is not None and member.state == "restarting":
+                member.task.cancel()
         tasks = [member.task for member in self._members if member.task is not None]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=limit_s)
@@ -149,16 +151,16 @@ class Crew:
     async def _keep(self, member: Member) -> None:
         """One process after the other, until we leave."""
         index = member.configure.index
-        while not self._leaving:
+        while True:
             try:
                 await self._spawn(member)
                 why = await self._listen(member)
             except OSError as error:  # no memory, no process, no descriptor left
                 why = f"cannot be started: {error}"
             status = await self._bury(member)
+            member.state = "gone" if self._leaving else "restarting"
             self._owner.died(index)
             if self._leaving:
-                member.state = "gone"
                 return
             began_ns, member.began_ns = member.began_ns, None
             if status in HOPELESS and began_ns is None and not self.failed.done():
@@ -169,7 +171,6 @@ class Crew:
             pause_s = self._back_off_s[min(member.tries, len(self._back_off_s) - 1)]
             member.tries += 1
             member.deaths += 1
-            member.state = "restarting"
             log.error("worker died", worker=index, why=why, status=_in_words(status), again_in_s=pause_s)
             await asyncio.sleep(pause_s)
 
@@ -191,18 +192,18 @@ class Crew:
         member.born_ns = member.heard_ns = self._clock_ns()
         repair = index == 0 and not self._repaired
         member.state = "repairing" if repair else "starting"
-        member.link = link.control_end(ours)
-        member.link.send(msgspec.structs.replace(member.configure, repair=repair), (member.memory,))
+        member.end = link.control_end(ours)
+        member.end.send(msgspec.structs.replace(member.configure, repair=repair), (member.memory,))
         for message, descriptors in self._owner.belongings(index):
-            member.link.send(message, descriptors)
+            member.end.send(message, descriptors)
         if self._leaving:
-            member.link.close()
+            member.end.close()
 
     async def _listen(self, member: Member) -> str:
         """Pass on what the worker says, until it says no more; return why."""
-        assert member.link is not None
+        assert member.end is not None
         try:
-            while (received := await member.link.receive()) is not None:
+            while (received := await member.end.receive()) is not None:
                 member.heard_ns = self._clock_ns()
                 if isinstance(received.message, link.Ready):
                     member.state, member.began_ns = "ready", member.heard_ns
@@ -217,9 +218,9 @@ class Crew:
 
     async def _bury(self, member: Member) -> int | None:
         """See to it that the process is gone; return its exit status (negative: the signal)."""
-        if member.link is not None:
-            member.link.close()
-            member.link = None
+        if member.end is not None:
+            member.end.close()
+            member.end = None
         process = member.process
         if process is None:
             return None
@@ -236,9 +237,9 @@ class Crew:
 
     @staticmethod
     def _stuck(member: Member, now_ns: int) -> str | None:
-        if member.link is None:
+        if member.end is None:
             return None
-        if member.link.blocked_ns(now_ns) > PATIENCE_NS:
+        if member.end.blocked_ns(now_ns) > PATIENCE_NS:
             return "it takes no orders"
         if member.state == "ready" and now_ns - member.heard_ns > PATIENCE_NS:
             return "it says nothing"

@@ -94,11 +94,13 @@ class Files:
                 f"spool, ready and quarantine in {self.directory} lie on different file systems",
                 "put the whole folder on one; a finished recording is linked, not copied",
             )
-        first, second = (f"spool/probe-{os.getpid()}-{number}.tmp" for number in (1, 2))
-        self.close_file(self.create(first, afresh=True))
+        first, second = "spool/probe-1.tmp", "spool/probe-2.tmp"
         try:
+            self.close_file(self.create(first, afresh=True))
             self.unlink(second)
             self.link(first, second)
+        except (FileExistsError, FileNotFoundError):
+            pass  # another worker tries the same at this very moment: one of us will know
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
                 raise

@@ -216,18 +216,23 @@ class Sources:
         claim = self._claim(now.taps[tap], source, int(record["heard_ns"]))
         if claim is None or now_ns < claim.not_before_ns or not self._proved(record, claim):
             return Verdict.PROBATION
-        if claim.alone and any(self._proved(now.streams[s], claim) for s in self._rivals(tap, source)):
-            if not now.taps["flaws"][tap] & Flaw.CONFLICT:
-                self._say(tap, "source_conflict", source)
-            self._state.touch("taps", tap)
-            now.taps["flaws"][tap] |= Flaw.CONFLICT
+        if claim.alone and self._contested(tap, source, claim):
             return Verdict.PROBATION
         return self._admit(stream, tap, source, claim, wall_ns)
 
-    def _rivals(self, tap: int, source: Source) -> list[int]:
+    def _contested(self, tap: int, source: Source, claim: Claim) -> bool:
+        """Whether another source has proved as much, or had: then none of them is heard (rule B2)."""
+        if self._state.now.taps["flaws"][tap] & Flaw.CONFLICT:
+            return True
         streams = self._state.now.streams
-        others = [s for s in self._joining.census.of(tap) if streams["role"][s] == Role.PROBATION]
-        return [s for s in others if Source.read(streams["source"][s]) != source]
+        candidates = [s for s in self._joining.census.of(tap) if streams["role"][s] == Role.PROBATION]
+        rivals = [s for s in candidates if Source.read(streams["source"][s]) != source]
+        if not any(self._proved(streams[s], claim) for s in rivals):
+            return False
+        self._state.touch("taps", tap)
+        self._state.now.taps["flaws"][tap] |= Flaw.CONFLICT
+        self._say(tap, "source_conflict", source)
+        return True
 
     @staticmethod
     def _proved(record: Any, claim: Claim) -> bool:

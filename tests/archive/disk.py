@@ -1,6 +1,7 @@
 """Other disks to put behind ``Files``: one that takes notes, one on which the process dies at its n-th call."""
 
 import itertools
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,15 +83,30 @@ def kill_everywhere(tmp_path: Path, template: Path, act: Callable[[Files], objec
     """For every n: a copy of ``template`` on which ``act`` was killed at its n-th call; until n is never reached."""
     for n in itertools.count(1):
         copy = tmp_path / f"killed-{n}"
-        shutil.copytree(template, copy, copy_function=shutil.copy2)
+        copy_folder(template, copy)
         files = Watched(copy, kill_at=n, sync=False)
         try:
             act(files)
         except Killed:
             yield n, copy
-            shutil.rmtree(copy)
         else:
-            assert n > 5, "nothing was killed"
+            assert n > 1, "nothing was killed"
             return
         finally:
             files.close()
+            shutil.rmtree(copy)
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a storage folder: two names of one file are two names of one copy."""
+    seen: dict[int, str] = {}
+
+    def copy(old: str, new: str) -> str:
+        inode = os.stat(old).st_ino
+        if inode in seen:
+            os.link(seen[inode], new)
+        else:
+            seen[inode] = shutil.copy2(old, new)
+        return new
+
+    shutil.copytree(source, target, copy_function=copy)

@@ -1,7 +1,6 @@
 """Rule C4: a recording comes into ready/ once, whole and described, whatever is killed at whatever instant."""
 
 import os
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from receiver.archive.sidecar import (
     moment,
 )
 from receiver.media.block import ABSENT
-from tests.archive.disk import SYNCS, Watched, kill_everywhere
+from tests.archive.disk import SYNCS, Watched, copy_folder, kill_everywhere
 from tests.archive.world import (
     ID,
     NAME,
@@ -41,10 +40,10 @@ from tests.archive.world import (
     problem,
     read_json,
     read_wav,
-    replaced,
     sound,
     with_absence,
 )
+from tests.tools import count
 
 SAMPLES = with_absence(sound(8_000), (0, 160), (1_000, 1_160), (7_900, 8_000))
 # The anchor is frame 0 of the part axis; 160 frames later the recording begins, 20 ms.
@@ -119,7 +118,7 @@ def template_of(tmp_path: Path) -> tuple[Path, Facts, Sidecar]:
     files = Files(template)
     ended = spooled(files)
     files.close()
-    shutil.copytree(template, whole, copy_function=shutil.copy2)
+    copy_folder(template, whole)
     files = Files(whole)
     expected = finish(files, ended)
     files.close()
@@ -141,18 +140,15 @@ def test_p4_killed_at_any_call_and_finished_again_it_is_there_once(tmp_path: Pat
 
 
 def test_p4_killed_twice_at_any_two_calls(tmp_path: Path) -> None:
-    """The second life dies too, at a call that depends on the first: every pair would take minutes."""
     template, ended, expected = template_of(tmp_path)
     (tmp_path / "twice").mkdir()
+    step = count(7, all=1, full=1)  # every pair is two thousand
     for n, directory in kill_everywhere(tmp_path, template, lambda files: finish(files, ended)):
         for m, second in kill_everywhere(tmp_path / "twice", directory, lambda files: finish(files, ended)):
-            if (n + m) % 5:
-                continue
-            files = Files(second)
-            published_once(second, finish(files, ended), expected)
-            files.close()
-        if n > 12:  # behind the weave: its many calls are alike
-            break
+            if (3 * n + m) % step == 0:
+                files = Files(second)
+                published_once(second, finish(files, ended), expected)
+                files.close()
 
 
 def in_a_child(act: Any) -> int:
@@ -172,7 +168,7 @@ def test_p4_a_real_sigkill(verb: str, which: int, tmp_path: Path) -> None:
     template, ended, expected = template_of(tmp_path)
 
     class Deadly(Watched):
-        left = which
+        left = -1  # what ``Files`` does at its own start does not count
 
         def _step(self, called: str, subject: Any) -> None:
             super()._step(called, subject)
@@ -183,7 +179,7 @@ def test_p4_a_real_sigkill(verb: str, which: int, tmp_path: Path) -> None:
 
     def act() -> None:
         files = Deadly(template, sync=False)
-        files.left = which  # what ``Files`` itself did at its start does not count
+        files.left = which
         finish(files, ended)
 
     status = in_a_child(act)
@@ -347,7 +343,3 @@ def replaced_facts(ended: Facts, **fields: Any) -> Facts:
 def test_reasons_of_ours_degrade_even_if_nobody_said_fault(files: Files) -> None:
     done = finish(files, spooled(files, stretches=(Stretch(1_000, 160, 0, Reason.RESTART),)))
     assert done.outcome is Outcome.DEGRADED
-
-
-def test_replaced_keeps_the_rest() -> None:
-    assert replaced(draft(), tap_id="x").recording_id == ID

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from receiver.archive.outcome import judge
-from receiver.archive.sidecar import Channel, Ending, Gap, Outcome, Problem, Reason, Source, Stream
+from receiver.archive.sidecar import Channel, Ending, Gap, Problem, Reason, Source, Stream
 from tests.archive.world import problem
 
 

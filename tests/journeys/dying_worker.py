@@ -124,6 +124,9 @@ POINTS: dict[str, Callable[[Point], None]] = {
     "in recovery, after the slab": after(Recovery, "run_slab"),
 }
 
+ONCE_A_SECOND = {"between write and commit", "between commit and log", "between log and cursors"}
+"""Points that a worker passes once in a commit; the others it passes many times a second."""
+
 
 def without_k2() -> None:
     """The call's return value is the record of what was received, and it died with its process."""

@@ -1,0 +1,111 @@
+"""P3, rules K: a worker that is killed, at random instants and at every named point, costs not one received sample.
+
+The recorder's workers are real processes that die by a real SIGKILL; what they leave is taken up by the next one. The proof
+reads the recordings, the sidecars and the sender's log: same parts, no sample lost or wrong, counters exact.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from receiver.lab.process import SenderProcess
+from receiver.lab.proof import Proof
+from tests.journeys.dying_worker import ONCE_A_SECOND, POINTS, WITHOUT
+from tests.journeys.recorder import assert_exact, crowd, proofs, recorder, send
+from tests.tools import count
+
+WEATHERS = (
+    "everything", "lossy", "reordered", "late", "jittery", "duplicated", "ssrc_change", "jump_forward", "pauses", "clock_stop",
+    "wrap", "bursty", "odd_sizes",
+)  # fmt: skip
+DYING = (sys.executable, "-W", "error", "-m", "tests.journeys.dying_worker", "worker")
+IN_RECOVERY = [point for point in POINTS if point.startswith("in recovery")]
+RUNNING = [point for point in POINTS if point not in IN_RECOVERY]
+
+
+def deaths_at(points: list[str], times: int, dice: random.Random) -> list[str]:
+    """A plan of deaths: each point several times, at different passes. Those in recovery follow a death while running."""
+
+    def at(point: str) -> str:
+        return f"{point} {dice.randint(1, 2 if point in ONCE_A_SECOND else 20)}"
+
+    plan = []
+    for point in points * times:
+        plan += [at(dice.choice(RUNNING)), f"{point} 1"] if point in IN_RECOVERY else [at(point)]
+    return plan
+
+
+async def record_and_die(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, callers: int, seconds: float, plan: list[str], without: str = ""
+) -> tuple[list[Proof], int]:
+    """Record callers while workers die as planned; returns the proofs and how many died."""
+    deaths = folder / "deaths"
+    deaths.write_text("".join(f"{line}\n" for line in plan))
+    monkeypatch.setenv("TAPDECK_TEST_DEATHS", str(deaths))
+    monkeypatch.setenv("TAPDECK_TEST_WITHOUT", without)
+    logs = folder / "logs"
+    with SenderProcess(crowd(callers, seconds, WEATHERS, logs)) as sender:
+        async with recorder(folder / "recordings", DYING) as one:
+            taps = await one.open(sender.sources)
+            await (await send(sender, taps))
+            deaths.write_text("")
+            await one.alive()
+            await one.close(taps)
+            died = int(one.crew.states()[0]["deaths"] or 0)
+        return proofs(one, taps, logs), died
+
+
+async def test_p3_a_worker_killed_at_random_instants_costs_nothing(tmp_path: Path) -> None:
+    callers, kills = count(8, all=50, full=50), count(8, all=100, full=1_000)
+    dice, logs = random.Random(11), tmp_path / "logs"
+    with SenderProcess(crowd(callers, 0.75 * kills + 4, WEATHERS, logs)) as sender:
+        async with recorder(tmp_path / "recordings") as one:
+            taps = await one.open(sender.sources)
+            done = await send(sender, taps)
+            for _ in range(kills):
+                await asyncio.wait([done], timeout=dice.uniform(0.02, 0.8))
+                await one.alive()
+                assert not done.done(), "the callers were done before the worker had died often enough"
+                one.recording.clear()
+                os.kill(one.pid(), signal.SIGKILL)
+                await one.alive()
+            await done
+            await one.close(taps)
+            assert one.crew.states()[0]["deaths"] == kills
+        assert_exact(proofs(one, taps, logs))
+
+
+async def test_p3_a_worker_killed_at_every_named_point_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callers, times = count(8, all=50, full=50), count(1, all=3, full=20)
+    plan = deaths_at(list(POINTS), times, random.Random(12))
+    found, died = await record_and_die(tmp_path, monkeypatch, callers, 1.2 * len(plan) + 6, plan)
+    assert died >= len(POINTS) * times, f"only {died} of {len(plan)} planned deaths came about"
+    assert_exact(found)
+
+
+DEADLY = {
+    "K2": ["after the receive"],
+    "K3": ["before the generation", "inside placing"],
+    "K4": ["between clear and raise"],
+    "K5": ["between drain and write"],
+    "K6": ["between drain and write", "between write and cursor"],
+}
+
+
+@pytest.mark.all
+@pytest.mark.parametrize("rule", sorted(WITHOUT))
+async def test_k_without_one_of_its_rules_the_test_is_red(
+    rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dice = random.Random(13)
+    plan = [f"{point} {dice.randint(5, 60)}" for point in DEADLY[rule] * 6]
+    found, died = await record_and_die(tmp_path, monkeypatch, 20, 12.0, plan, without=rule)
+    assert died > 0
+    assert any(not proof.exact for proof in found), f"rule {rule} was taken out and nobody noticed"
