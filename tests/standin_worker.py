@@ -19,6 +19,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # it is run as a file, from wherever the daemon was
+
 from receiver import link
 
 REPORT_S = 0.05

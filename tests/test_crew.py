@@ -62,7 +62,7 @@ class Owner:
         self._news.set()
 
     async def until(self, seen: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(10):
             while not seen():
                 self._news.clear()
                 await self._news.wait()
@@ -251,7 +251,7 @@ async def test_one_that_cannot_be_started_is_tried_again(
 async def test_one_that_cannot_be_helped_by_starting_again_is_not_tried_again(owner: Owner, tmp_path: Path) -> None:
     crew = Crew([configure(tmp_path, name="hopeless")], owner, STAND_IN, back_off_s=(0.0,))
     crew.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(10):
         assert await crew.failed == 73
     await crew.stop(10)
 

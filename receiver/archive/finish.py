@@ -125,7 +125,18 @@ def finished(files: Files, recording_id: str) -> Sidecar | None:
 
 
 def forget(files: Files, recording_id: str) -> None:
-    """The ledger knows how this recording ended: the spool need not any more."""
+    """The ledger knows how this recording ended: the spool need not any more. Twice is once.
+
+    What a worker that died while it swept has left goes too, or what the next one has opened again since.
+    """
+    sidecar = finished(files, recording_id)
+    if sidecar is None:
+        return
+    left = [PartKey(recording_id, channel, 0, 0).name for channel in range(max(1, len(sidecar.channels)))]
+    if sidecar.file is None:  # perhaps of several segments: their names tell frames that we do not know
+        mine = f"spool/{recording_id}."
+        left = [name for name in files.listing("spool") if name.startswith(mine) and name != names.done(recording_id)]
+    sweep(files, recording_id, left)
     files.unlink(names.done(recording_id))
 
 

@@ -207,7 +207,8 @@ def roll_rest(
     segments: list[Segment] = []
     for index in range(last[0].segment):
         segment = read_segment(files, recording_id, index)
-        if segment is None or files.stat(names.woven(recording_id, index)):
+        # The WAV in spool is the sign that there is work left; a segment without sound has no such sign.
+        if segment is None or segment.file is None or files.stat(names.woven(recording_id, index)):
             if lying is None:
                 lying = _lying(files, recording_id)
             first = segments[-1].upto if segments else 0

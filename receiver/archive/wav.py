@@ -68,11 +68,15 @@ def inspect(read: Callable[[int, int], bytes], octets: int) -> Format:
     if said != octets:
         raise NotWav(f"its header says {said} octets, it has {octets}")
     shape: tuple[int, ...] | None = None
+    sound: Format | None = None
     at = 12
     for _ in range(_MOST_CHUNKS):
-        if at + _CHUNK.size > octets:
+        if at >= octets:
             break
-        name, length = _CHUNK.unpack(read(at, _CHUNK.size))
+        begin = read(at, _CHUNK.size)
+        if len(begin) < _CHUNK.size:
+            raise NotWav("it ends inside a chunk's head")
+        name, length = _CHUNK.unpack(begin)
         at += _CHUNK.size
         if at + length > octets:
             raise NotWav(f"its chunk {name!r} is longer than the file")
@@ -80,12 +84,16 @@ def inspect(read: Callable[[int, int], bytes], octets: int) -> Format:
             if length < _FORMAT.size:
                 raise NotWav("its format chunk is too short")
             shape = _FORMAT.unpack(read(at, _FORMAT.size))
-        elif name == b"data":
+        elif name == b"data" and sound is None:
             if shape is None:
                 raise NotWav("it has no format in front of the sound")
-            return _true(shape, at, length)
+            sound = _true(shape, at, length)
         at += length + length % 2
-    raise NotWav("it has no sound")
+    if sound is None:
+        raise NotWav("it has no sound")
+    if at != octets:
+        raise NotWav("behind its last chunk there is more")
+    return sound
 
 
 def _true(shape: tuple[int, ...], at: int, length: int) -> Format:

@@ -169,7 +169,7 @@ class Clock:
             if found is None:
                 return Verdict.LATE_LOST, 0
             position = found
-        if position < max(0, int(rows["floor"][row])) or position + packet.size > record["limit"]:
+        if position < max(int(record["begin"]), int(rows["floor"][row])) or position + packet.size > record["limit"]:
             return Verdict.LATE_LOST, 0
         edge, low = int(rows["edge"][row]), int(rows["low"][row])
         end = self._timeline.frame(row, max(edge, position + packet.size))

@@ -174,6 +174,7 @@ STREAM = np.dtype(
         ("line_timestamp", "i8"),
         ("earlier", LINE, (EARLIER_LINES,)),  # the latest first
         ("turns", "i8"),  # how many lines were left behind
+        ("begin", "i8"),  # positions below it belong to the stream before
         ("limit", "i8"),  # PAST only: positions from here on belong to the stream that took over
         ("transit", "f8"),  # of the last speech packet, samples; NaN before (zero is not "unset")
         ("envelope", "i8", (ENVELOPE_SECONDS,)),  # least transit of each of the last seconds that had packets

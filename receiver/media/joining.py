@@ -103,7 +103,7 @@ class Joining:
         self._timeline.move(mine, low, high, row, start - low)
         now.rows["edge"][row], now.rows["tap"][mine] = start + high - low, NOBODY
         self._shift(stream, row, start - low)
-        record["role"] = Role.LIVE
+        record["role"], record["begin"] = Role.LIVE, edge + MARGIN if more else edge
         timestamp = int(record["line_timestamp"])
         wall_ns = int(now.rows["anchor_wall_ns"][mine])
         self._clock.note(stream, timestamp + int(record["offset"]), timestamp, wall_ns, target - edge)

@@ -55,6 +55,8 @@ class Pipeline:
         self.clock = Clock(state, self.timeline, self.journal, horizon)
         self.joining = Joining(state, self.timeline, self.journal, self.clock)
         self.sources = Sources(state, self.journal, self.clock, self.joining, allow)
+        if not state.fresh:
+            self.timeline.blank_ahead()  # the slab in hand, run again, puts its part there anew
 
     def step(self, datagrams: Datagrams, now_ns: int, wall_offset_ns: int) -> list[News]:
         """Turn one slab of datagrams into sound on the timeline. ``wall_offset_ns`` = realtime − monotonic."""

@@ -101,6 +101,7 @@ class Sources:
     def __init__(self, state: State, journal: Journal, clock: Clock, joining: Joining, allow: list[str]) -> None:
         self._state, self._journal, self._clock, self._joining = state, journal, clock, joining
         self._networks = [ipaddress.ip_network(network, strict=False) for network in allow]
+        self._wait_ns = clock.horizon * NS_PER_SAMPLE
         self.news: list[News] = []
 
     # -- matching
@@ -142,7 +143,7 @@ class Sources:
             found[rest] = -1 if candidates >= MOST_CANDIDATES else self._joining.candidate(tap, source, ssrc, first)
             stream = int(found[rest[0]])
             if stream >= 0 and claim.packets == 1 and not record["first_ns"] and now_ns >= claim.not_before_ns:
-                self._admit(stream, tap, source, claim, first.wall_ns)  # its first valid packet is all the proof
+                self._admit(stream, tap, source, claim, now_ns, first.wall_ns)  # its first valid packet is all the proof
         return found, Verdict.CROWDED
 
     def _continues(self, stream: int, packets: Packets) -> NDArray[np.bool_]:
@@ -205,8 +206,12 @@ class Sources:
 
     # -- latching
 
-    def judge(self, stream: int, now_ns: int, wall_ns: int) -> Verdict:
-        """Admit a candidate if it has proved what its tap asks for: ACCEPTED, or why it may not be heard now."""
+    def judge(self, stream: int, now_ns: int, wall_ns: int, last_call: bool = False) -> Verdict:
+        """Admit a candidate if it has proved what its tap asks for: ACCEPTED, or why it may not be heard now.
+
+        One that takes over from another stream waits until that one was silent for a horizon (or the ``last_call``), so that
+        all that overtook each other is in its own row, and is preceded by candidates of the same source that came before it.
+        """
         now = self._state.now
         record = now.streams[stream]
         if record["role"] != Role.PROBATION:  # another one was admitted just now, and this one dismissed
@@ -218,7 +223,20 @@ class Sources:
             return Verdict.PROBATION
         if claim.alone and self._contested(tap, source, claim):
             return Verdict.PROBATION
-        return self._admit(stream, tap, source, claim, wall_ns)
+        for elder in self._elders(stream, tap, source, claim):
+            if self._admit(elder, tap, source, claim, now_ns, wall_ns, last_call) != Verdict.ACCEPTED:
+                return Verdict.PROBATION
+        return self._admit(stream, tap, source, claim, now_ns, wall_ns, last_call)
+
+    def _elders(self, stream: int, tap: int, source: Source, claim: Claim) -> list[int]:
+        """Candidates of the same source that came earlier and have proved as much, the first to come first."""
+        if self._state.now.taps["stream"][tap] < 0:
+            return []
+        streams = self._state.now.streams
+        born_ns = streams["born_ns"][stream]
+        mine = [s for s in self._joining.census.of(tap) if streams["role"][s] == Role.PROBATION and s != stream]
+        mine = [s for s in mine if streams["born_ns"][s] < born_ns and Source.read(streams["source"][s]) == source]
+        return sorted((s for s in mine if self._proved(streams[s], claim)), key=lambda s: int(streams["born_ns"][s]))
 
     def _contested(self, tap: int, source: Source, claim: Claim) -> bool:
         """Whether another source has proved as much, or had: then none of them is heard (rule B2)."""
@@ -242,15 +260,19 @@ class Sources:
             return consistent(evidence, claim.packets, claim.span_ns, int(record["step"]))
         return in_sequence(evidence, claim.packets)
 
-    def _admit(self, stream: int, tap: int, source: Source, claim: Claim, wall_ns: int) -> Verdict:
+    def _admit(
+        self, stream: int, tap: int, source: Source, claim: Claim, now_ns: int, wall_ns: int, last_call: bool = False
+    ) -> Verdict:
         now = self._state.now
         self._state.touch("taps", tap)
+        self._state.touch("streams", stream)
         record = now.taps[tap]
         before = Source.read(record["source"]) if record["first_ns"] else NOWHERE
         if not record["first_ns"] or now.rows["low"][record["row"]] == FAR:
             self._joining.begin(stream, tap)
         else:
-            verdict = self._joining.join(stream, tap)
+            silent_ns = now_ns - int(now.streams["heard_ns"][record["stream"]]) if record["stream"] >= 0 else self._wait_ns
+            verdict = self._joining.join(stream, tap) if last_call or silent_ns >= self._wait_ns else Verdict.PROBATION
             if verdict != Verdict.ACCEPTED:
                 return verdict
         record["stream"], record["trust"], record["source"] = stream, claim.trust, tuple(source)
@@ -288,29 +310,37 @@ class Sources:
         record["stream"], record["trust"] = -1, Trust.NONE
         self._say(tap, "silent", Source.read(record["source"]))
 
-    def review(self, now_ns: int, wall_ns: int) -> None:
-        """What time alone decides: candidates that wait for rule B2's 3 s or are too old, streams long past, silent latches.
+    def conclude(self, tap: int, now_ns: int, wall_ns: int) -> None:
+        """The tap's last drain follows: what was proved and waited to take over is heard now."""
+        for stream in self._joining.census.of(tap):
+            self.judge(stream, now_ns, wall_ns, last_call=True)
 
-        Joins are left to the step: a turn of this kind may be lost, and what it had copied must not stand in a row.
-        """
+    def review(self, now_ns: int, wall_ns: int) -> None:
+        """What time alone decides: candidates that wait or are too old, streams long past, clocks that stood at the end."""
         now = self._state.now
         streams = now.streams
         for stream in np.flatnonzero(streams["role"] == Role.PROBATION).tolist():
-            if streams["role"][stream] != Role.PROBATION:
-                continue  # dismissed with the one before
-            self._state.touch("streams", stream)
-            tap = int(streams["tap"][stream])
-            if not now.taps["first_ns"][tap] and self.judge(stream, now_ns, wall_ns) == Verdict.ACCEPTED:
-                continue
-            since_ns = max(int(streams["born_ns"][stream]), int(now.taps["answered_ns"][tap]))
-            if now_ns - since_ns >= PROBATION_NS:
-                self._joining.discard(stream)
+            self.judge(stream, now_ns, wall_ns)
+            if streams["role"][stream] == Role.PROBATION:
+                since_ns = max(int(streams["born_ns"][stream]), int(now.taps["answered_ns"][streams["tap"][stream]]))
+                if now_ns - since_ns >= PROBATION_NS:
+                    self._give_up(stream)
         for stream in np.flatnonzero((streams["role"] == Role.PAST) & (now_ns - streams["heard_ns"] > PAST_NS)).tolist():
             self._joining.bury(stream)
         still = np.flatnonzero((streams["run_packets"] > 0) & (now_ns - streams["heard_ns"] > SECOND_NS))
         if still.size:
             self._state.touch("streams", still)
             streams["run_packets"][still] = 0
+
+    def _give_up(self, stream: int) -> None:
+        """A candidate's time is over. That a second SSRC of the source itself was not recorded must be known (rule A12)."""
+        record = self._state.now.streams[stream]
+        tap = int(record["tap"])
+        if self._state.now.taps["stream"][tap] >= 0 and self._proved(record, Claim(2, Trust.NONE)):
+            if Source.read(self._state.now.taps["source"][tap]) == Source.read(record["source"]):
+                self._state.touch("taps", tap)
+                self._state.now.taps["flaws"][tap] |= Flaw.CONFLICT
+        self._joining.discard(stream)
 
     def _say(self, tap: int, event: str, source: Source) -> None:
         self.news.append(News(tap, event, source))

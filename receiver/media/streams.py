@@ -110,7 +110,7 @@ class Streams:
         odd |= (np.maximum.reduceat(transit, first) - least > SLACK) | (streams["run_packets"][s] > 0)
         odd |= end + shift > low + elapsed + elapsed // 1_000 + HEAD_START
         odd |= end > rows["freed"][row] + self._state.shape.window
-        odd |= np.minimum.reduceat(position, first) < np.maximum(low, rows["floor"][row])
+        odd |= np.minimum.reduceat(position, first) < np.maximum(np.maximum(low, rows["floor"][row]), streams["begin"][s])
         odd |= (top >> 6) - (lowest >> 6) >= SEEN_WORDS  # all must be told apart by what `seen` remembers
         return odd
 

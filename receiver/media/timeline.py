@@ -41,6 +41,14 @@ class Timeline:
         if seam.any():
             runs[start[seam] - self.window] = sound[seam]
 
+    def blank_ahead(self) -> None:
+        """Make every row empty from its edge on: what a turn left there that was never committed."""
+        live = self._state.live
+        for row in np.flatnonzero(live.rows["tap"] >= 0).tolist():
+            stop = int(self._state.cleared[row]) + self.window
+            for piece in self.views(row, min(int(live.rows["edge"][row]), stop), stop):
+                piece[:] = ABSENT
+
     def hand_out(self, row: int, start: int = 0) -> None:
         """Make a free row empty and set its cursors: nothing of an earlier call is left in it (P5)."""
         self._state.ring[row] = ABSENT

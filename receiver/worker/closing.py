@@ -27,7 +27,8 @@ from receiver.worker.shelf import Shelf, Shelved
 GRACE_S: Final = 0.1  # rule A16
 AGAIN_S: Final = 5.0
 AT_ONCE: Final = 2  # finishes under way: they read and hash whole recordings beside the tick
-MOST_READS: Final = 100  # of 64 datagrams: more than any socket buffer holds
+MOST_READS: Final = 200  # of 64 datagrams: more than any socket buffer holds, and time for a late commit
+ROOM_S: Final = 0.05
 Result = TypeVar("Result")
 log = structlog.get_logger("worker")
 
@@ -51,7 +52,7 @@ class Closing:
         if done is not None:  # the worker before us came so far and could not say it
             return done
         await asyncio.sleep(GRACE_S)
-        self._read_rest(np.array([slot]))
+        await self._read_rest(np.array([slot]))
         self._intake.pause(slot)
         self._keeping.drain(np.array([slot]), time.monotonic_ns(), ending=True)
         await self._behind_writer()
@@ -82,12 +83,18 @@ class Closing:
 
         self._rolls[slot] = asyncio.ensure_future(behind())
 
-    def _read_rest(self, slots: Slots) -> None:
-        """What the kernel still holds for a tap; a sender that goes on is not waited for."""
+    async def _read_rest(self, slots: Slots) -> None:
+        """What the kernel still holds for a tap, also where its ring must be cleared first. A sender that goes on is
+        not waited for."""
         for _ in range(MOST_READS):
-            if not self._intake.read(slots, time.monotonic_ns(), every=True):
+            received = self._intake.read(slots, time.monotonic_ns(), every=True)
+            if self._intake.starved.size:
+                self._keeping.hurry(slots, time.monotonic_ns())
+                await asyncio.sleep(ROOM_S)  # a commit must return, and its room be cleared
+            elif received:
+                self._keeping.drain(slots, time.monotonic_ns())
+            else:
                 return
-            self._keeping.drain(slots, time.monotonic_ns())
 
     def _facts(
         self, picture: Picture, shelved: Shelved, notes: Records, draft: Draft, ending: Ending, problem: Problem | None

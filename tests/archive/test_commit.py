@@ -146,11 +146,10 @@ def test_c2_while_one_is_under_way_no_second_one_begins(world: World) -> None:
     world.write(0, 0)
     world.files.may_sync.clear()
     assert world.commit.request()
-    assert world.commit.underway
-    assert not world.commit.request()
+    assert (world.commit.underway, world.commit.request()) == (True, False)
     world.files.may_sync.set()
     assert world.answered.acquire(timeout=PATIENCE_S)
-    assert not world.commit.underway
+    assert (world.commit.underway, len(world.done)) == (False, 1)
     world.committed()
 
 
@@ -226,11 +225,9 @@ def test_c2_syncfs_over_500_ms_twice_and_each_file_is_synced_by_itself_said_once
     world.write(0, 1)
     world.committed()  # a quick one between: not twice in a row
     slow_down(world, 1)
-    assert not world.commit.file_by_file
-    assert not world.slow
+    assert (world.commit.file_by_file, world.slow) == (False, [])
     slow_down(world, 2)
-    assert world.commit.file_by_file
-    assert world.slow == [SLOW_NS + 1]
+    assert (world.commit.file_by_file, world.slow) == (True, [SLOW_NS + 1])
     world.files.calls.clear()
     world.write(0, 5)
     world.write(1, 0)
@@ -301,5 +298,3 @@ def test_k4_after_a_restart_a_log_goes_on_from_what_was_known(tmp_path: Path) ->
 
 def _never(*arguments: object) -> None:
     raise AssertionError(arguments)
-
-

@@ -12,7 +12,7 @@ import pytest
 
 import receiver.archive
 from receiver.archive import files as files_module
-from receiver.archive.files import Files, StorageError
+from receiver.archive.files import Files, Piece, StorageError
 from tests.archive.disk import Watched
 
 ROOM = Path(receiver.archive.__file__).parent
@@ -28,7 +28,7 @@ def test_no_other_file_of_the_room_calls_the_operating_system(module: Path) -> N
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names = [str(node.module)]
-        assert not OUTSIDE & {name.partition(".")[0] for name in names}, f"{module.name} line {node.lineno}"
+        assert not OUTSIDE & {name.partition(".")[0] for name in names}, f"{module.name} imports {names}"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id != "open", f"{module.name} line {node.lineno}: open belongs into files.py"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -82,7 +82,7 @@ def test_what_the_system_refuses_is_said(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(files_module.os, "mkdir", refuse)
+    monkeypatch.setattr(os, "mkdir", refuse)
     with pytest.raises(StorageError, match=said):
         Files(tmp_path)
 
@@ -91,7 +91,7 @@ def test_a_file_system_without_hard_links_is_said_at_start(tmp_path: Path, monke
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EPERM, "no")
 
-    monkeypatch.setattr(files_module.os, "link", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     with pytest.raises(StorageError, match="hard links"):
         Files(tmp_path)
     assert not list((tmp_path / "spool").iterdir())
@@ -148,9 +148,9 @@ class Miser(Files):
 def test_a_short_write_is_gone_on_with(tmp_path: Path) -> None:
     files = Miser(tmp_path)
     descriptor = files.create("spool/x")
-    pieces = [np.arange(5, dtype=np.int16), b"", b"abcdefg", np.arange(6, dtype=np.int16).reshape(2, 3)]
+    pieces: list[Piece] = [np.arange(5, dtype=np.int16), b"", b"abcdefg", np.arange(6, dtype=np.int16).reshape(2, 3)]
     end = files.pwrite(descriptor, pieces, 7)
-    expected = b"".join(bytes(piece) if isinstance(piece, bytes) else piece.tobytes() for piece in pieces)
+    expected = np.arange(5, dtype=np.int16).tobytes() + b"abcdefg" + np.arange(6, dtype=np.int16).tobytes()
     assert files.read("spool/x") == bytes(7) + expected
     assert end == 7 + len(expected)
     files.close_file(descriptor)
@@ -211,7 +211,7 @@ def test_syncing_and_space(files: Files) -> None:
 def test_without_syncfs_everything_is_synced(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[str] = []
     monkeypatch.setattr(files_module, "_syncfs", None)
-    monkeypatch.setattr(files_module.os, "sync", lambda: called.append("sync"))
+    monkeypatch.setattr(os, "sync", lambda: called.append("sync"))
     files.sync_all()
     assert called == ["sync"]
 

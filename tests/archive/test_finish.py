@@ -12,7 +12,7 @@ from receiver.archive import names
 from receiver.archive.files import Files
 from receiver.archive.finish import Facts, finish, finished, forget, refuse
 from receiver.archive.gaps import Stretch
-from receiver.archive.part import Notes
+from receiver.archive.part import Notes, Part
 from receiver.archive.sidecar import (
     Channel,
     Ending,
@@ -139,10 +139,38 @@ def test_p4_killed_at_any_call_and_finished_again_it_is_there_once(tmp_path: Pat
     assert kills > 30
 
 
+def test_p4_killed_at_any_call_a_worker_that_only_asks_leaves_nothing_behind_either(tmp_path: Path) -> None:
+    """It asks ``finished`` first, and has opened the parts again before it asked."""
+    template, ended, expected = template_of(tmp_path)
+    for _, directory in kill_everywhere(tmp_path, template, lambda files: finish(files, ended)):
+        files = Files(directory)
+        if finished(files, ID):
+            Part.reopen(files, ended.parts[0]).close()
+        done = finished(files, ID) or finish(files, ended)
+        assert done == expected
+        forget(files, ID)
+        assert lying(directory, "spool") == []
+        assert lying(directory) == [f"{NAME}.json", f"{NAME}.wav"]
+        files.close()
+
+
+def test_p4_forgetting_killed_at_any_call_is_gone_on_with(tmp_path: Path) -> None:
+    template, ended, _ = template_of(tmp_path)
+    files = Files(template)
+    finish(files, ended)
+    Part.reopen(files, ended.parts[0]).close()
+    files.close()
+    for _, directory in kill_everywhere(tmp_path, template, lambda files: forget(files, ID)):
+        files = Files(directory)
+        forget(files, ID)
+        assert lying(directory, "spool") == []
+        files.close()
+
+
 def test_p4_killed_twice_at_any_two_calls(tmp_path: Path) -> None:
     template, ended, expected = template_of(tmp_path)
     (tmp_path / "twice").mkdir()
-    step = count(7, all=1, full=1)  # every pair is two thousand
+    step = count(17, all=1, full=1)  # every pair is two thousand
     for n, directory in kill_everywhere(tmp_path, template, lambda files: finish(files, ended)):
         for m, second in kill_everywhere(tmp_path / "twice", directory, lambda files: finish(files, ended)):
             if (3 * n + m) % step == 0:

@@ -6,7 +6,7 @@ import pytest
 
 from receiver.archive.outcome import judge
 from receiver.archive.sidecar import Channel, Ending, Gap, Problem, Reason, Source, Stream
-from tests.archive.world import problem
+from tests.archive.world import problem, replaced
 
 
 def judged(has_sound: bool = True, **more: Any) -> tuple[str, str | None]:
@@ -18,8 +18,8 @@ def judged(has_sound: bool = True, **more: Any) -> tuple[str, str | None]:
     return str(outcome), said.code if said else None
 
 
-def heard(**counts: int) -> tuple[Channel, ...]:
-    return (Channel(streams=(Stream(ssrc=1, **{"packets": 9, **counts}),)),)
+def heard(packets: int = 9, **counts: int) -> tuple[Channel, ...]:
+    return (Channel(streams=(replaced(Stream(ssrc=1, packets=packets), **counts),)),)
 
 
 def gap(reason: Reason) -> tuple[Gap, ...]:

@@ -1,5 +1,6 @@
 """Rule C5: what a power cut left is brought to its end, cut to the last commit; twice is once."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -81,8 +82,6 @@ def test_c5_a_recording_is_cut_to_its_last_commit(files: Files, tmp_path: Path) 
 
 @given(octets=st.integers(0, 64), logged_octets=st.integers(0, 80))
 def test_c5_never_to_more_than_whole_frames_and_never_beyond_the_log(octets: int, logged_octets: int) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as directory:
         files = Watched(Path(directory), sync=False)
         (key,) = lay(files, [np.empty(0, np.int16)])

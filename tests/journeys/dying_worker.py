@@ -106,6 +106,18 @@ def inside_clearing(point: Point) -> None:
     Timeline.clear = clear  # type: ignore[method-assign]
 
 
+def before_a_patch(point: Point) -> None:
+    """A packet that came late is in the log and not yet with the writer (rule K6)."""
+    real = Shelf.write_logs
+
+    def write_logs(self: Shelf) -> None:
+        if self._journal.patches_since(self._patches) and point.passed():
+            die()
+        real(self)
+
+    Shelf.write_logs = write_logs  # type: ignore[method-assign]
+
+
 POINTS: dict[str, Callable[[Point], None]] = {
     "after the receive": after(Slab, "fill", counts=bool),
     "inside placing": inside_placing,
@@ -117,6 +129,7 @@ POINTS: dict[str, Callable[[Point], None]] = {
     "between commit and log": after(Files, "sync_all"),
     "between log and cursors": after(CommitLog, "append"),
     "between clear and raise": inside_clearing,
+    "between patch and write": before_a_patch,
     "in recovery, after clearing": after(Recovery, "clear_again"),
     "in recovery, before writing": before(Recovery, "write_again"),
     "in recovery, after writing": after(Recovery, "write_again"),
@@ -124,8 +137,8 @@ POINTS: dict[str, Callable[[Point], None]] = {
     "in recovery, after the slab": after(Recovery, "run_slab"),
 }
 
-ONCE_A_SECOND = {"between write and commit", "between commit and log", "between log and cursors"}
-"""Points that a worker passes once in a commit; the others it passes many times a second."""
+ONCE_A_SECOND = {"between write and commit", "between commit and log", "between log and cursors", "between patch and write"}
+"""Points that a worker passes about once a second; the others many times."""
 
 
 def without_k2() -> None:

@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -41,15 +42,16 @@ def deaths_at(points: list[str], times: int, dice: random.Random) -> list[str]:
 
 
 async def record_and_die(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, callers: int, seconds: float, plan: list[str], without: str = ""
-) -> tuple[list[Proof], int]:
+    folder: Path, monkeypatch: pytest.MonkeyPatch, callers: int, seconds: float, plan: list[str],
+    weathers: Sequence[str] = WEATHERS, without: str = "",
+) -> tuple[list[Proof], int]:  # fmt: skip
     """Record callers while workers die as planned; returns the proofs and how many died."""
     deaths = folder / "deaths"
     deaths.write_text("".join(f"{line}\n" for line in plan))
     monkeypatch.setenv("TAPDECK_TEST_DEATHS", str(deaths))
     monkeypatch.setenv("TAPDECK_TEST_WITHOUT", without)
     logs = folder / "logs"
-    with SenderProcess(crowd(callers, seconds, WEATHERS, logs)) as sender:
+    with SenderProcess(crowd(callers, seconds, weathers, logs)) as sender:
         async with recorder(folder / "recordings", DYING) as one:
             taps = await one.open(sender.sources)
             await (await send(sender, taps))
@@ -90,12 +92,12 @@ async def test_p3_a_worker_killed_at_every_named_point_costs_nothing(
     assert_exact(found)
 
 
-DEADLY = {
-    "K2": ["after the receive"],
-    "K3": ["before the generation", "inside placing"],
-    "K4": ["between clear and raise"],
-    "K5": ["between drain and write"],
-    "K6": ["between drain and write", "between write and cursor"],
+DEADLY = {  # rule: where it protects, and the weather in which its absence shows
+    "K2": (["after the receive"], WEATHERS),
+    "K3": (["before the generation", "inside placing"], WEATHERS),
+    "K4": (["between clear and raise"], ("bursty",)),
+    "K5": (["between drain and write"], WEATHERS),
+    "K6": (["between patch and write"], ("late",)),
 }
 
 
@@ -104,8 +106,21 @@ DEADLY = {
 async def test_k_without_one_of_its_rules_the_test_is_red(
     rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dice = random.Random(13)
-    plan = [f"{point} {dice.randint(5, 60)}" for point in DEADLY[rule] * 6]
-    found, died = await record_and_die(tmp_path, monkeypatch, 20, 12.0, plan, without=rule)
+    points, weathers = DEADLY[rule]
+    plan = deaths_at(points, 8, random.Random(13))
+    found, died = await record_and_die(tmp_path, monkeypatch, 20, 18.0, plan, weathers, without=rule)
     assert died > 0
     assert any(not proof.exact for proof in found), f"rule {rule} was taken out and nobody noticed"
+
+
+@pytest.mark.all
+@pytest.mark.parametrize("rule", sorted(WITHOUT))
+async def test_k_with_all_rules_the_same_deaths_cost_nothing(
+    rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points, weathers = DEADLY[rule]
+    found, died = await record_and_die(
+        tmp_path, monkeypatch, 20, 18.0, deaths_at(points, 8, random.Random(13)), weathers
+    )
+    assert died > 0
+    assert_exact(found)

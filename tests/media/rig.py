@@ -226,6 +226,10 @@ class Rig:
 
     def finish(self, now_ns: int) -> None:
         """The last drain."""
+        for tap in range(self.shape.taps):
+            self.pipeline.sources.conclude(tap, now_ns, now_ns + WALL - START)
+        self.news += self.pipeline.sources.news
+        self.pipeline.sources.news = []
         self.drain(now_ns, ending=True)
 
     # -- looking

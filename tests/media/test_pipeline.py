@@ -7,8 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from receiver.media.columns import Policy
+from receiver.media.pipeline import Datagrams
+from receiver.media.sources import Source
+from receiver.media.timeline import Timeline
 from receiver.wire.rtp import Verdict
-from tests.media.rig import HORIZON, MS, SECOND, START, Rig, Sent, codes, linear, talk, truth
+from tests.media.rig import (
+    HOME, HORIZON, MS, SECOND, START, STRANGER, Rig, Sent, codes, datagrams, linear, octets_of, talk, truth,
+)  # fmt: skip
 
 
 @dataclass
@@ -113,3 +119,173 @@ def test_p1_any_weather_gives_exact_samples_gaps_and_counters(weather: Weather) 
     assert rig.count(Verdict.ACCEPTED) + rig.count(Verdict.LATE_LOST) == len(weather.packets)
     assert rig.count(Verdict.LATE_LOST) == reference.late_lost
     assert bool(rig.tap()["flaws"]) == bool(reference.late_lost)
+
+
+@given(weathers(most_delay_ms=100), st.sampled_from([500, 47_000, 190_000]))
+def test_p1_the_same_across_the_rings_end(weather: Weather, lead: int) -> None:
+    rig, reference = Rig(), Reference()
+    rig.open()
+    if not weather.packets:
+        return
+    first = weather.packets[0]
+    count = lead // 160
+    before = [
+        Sent(first.arrival_ns - (count - k) * 20 * MS, k, first.timestamp - (count - k) * 160, codes(3, k, 160), ssrc=6)
+        for k in range(count)
+    ]
+    rig.run([p._replace(ssrc=7, sequence=first.sequence - count + p.sequence) for p in before], finish=False)
+    reference.highest, reference.first_timestamp = first.sequence - 1, before[0].timestamp
+    reference.packets, reference.seen = count, set(range(first.sequence - count, first.sequence))
+    earlier = [p for p in weather.packets if p.sequence < first.sequence]
+    weather.packets = [p for p in weather.packets if p not in earlier]
+    play(weather, rig, reference)
+    placed = rig.parts[0].present()
+    beginning = HORIZON + count * 160
+    assert {frame: sample for frame, sample in placed.items() if frame >= beginning} == reference.samples
+
+
+def test_a_step_without_datagrams_is_a_turn_like_any_other() -> None:
+    rig = Rig()
+    rig.open()
+    assert rig.pipeline.step(datagrams([]), START, 0) == []
+    rig.commit()
+
+
+def test_every_datagram_is_counted_once_whatever_it_is() -> None:
+    rig = Rig(taps=3)
+    for tap in range(3):
+        rig.open(tap)
+    good = talk(5)
+    sent = [
+        *good, *talk(4, tap=2), good[0], good[0]._replace(tap=1, source=STRANGER), good[1]._replace(raw=b""),
+        good[1]._replace(raw=b"\x80\xc8" + bytes(30)), good[1]._replace(raw=bytes(1_600)), good[1]._replace(payload_type=77),
+        good[1]._replace(payload_type=13), good[1]._replace(raw=b"\x81" + good[1].octets[1:14]), *talk(2, tap=2)[1:],
+    ]  # fmt: skip
+    rig.step(sent, START + SECOND)
+    assert rig.state.live.world["verdicts"][0].sum() == len(sent)
+    assert sum(rig.tap(tap)["verdicts"].sum() for tap in range(3)) == len(sent)
+    assert rig.count(Verdict.ACCEPTED) == 5 + 4 + 1 + 1
+    for verdict in (
+        Verdict.FOREIGN, Verdict.SHORT, Verdict.RTCP, Verdict.LONG, Verdict.PAYLOAD_TYPE, Verdict.COMFORT_NOISE, Verdict.CSRC
+    ):  # fmt: skip
+        assert rig.count(verdict) == 1, verdict
+
+
+def test_a9_more_sizes_than_groups_are_placed_one_by_one() -> None:
+    rig = Rig()
+    rig.open()
+    timestamp, sent = 0, []
+    for k, size in enumerate([160, 160, 160, *range(80, 140), 1, 1_280]):
+        sent.append(Sent(START + timestamp * 125_000, k, timestamp, codes(1, timestamp, size)))
+        timestamp += size
+    rig.step(sent)
+    rig.finish(sent[-1].arrival_ns)
+    assert rig.parts[0].present() == truth(sent, 0)
+
+
+def test_two_packets_of_one_batch_that_overlap_end_as_the_later_one_says_every_time() -> None:
+    images = set()
+    for _ in range(2):
+        rig = Rig()
+        rig.open()
+        sent = talk(6)
+        sent[3] = sent[3]._replace(timestamp=sent[2].timestamp + 7)
+        rig.step(sent)
+        images.add(rig.state.ring.tobytes())
+    assert len(images) == 1
+
+
+def test_news_of_a_turn_that_did_not_happen_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+    rig.open()
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patcher:
+        patcher.setattr(Timeline, "place", fail)
+        with pytest.raises(MemoryError):
+            rig.pipeline.step(datagrams(talk(3)), START, 0)
+    rig.state.abandon()
+    rig.step(talk(3))
+    assert [news.event for news in rig.news] == ["receiving"]
+
+
+def mutated(dice: np.random.Generator, sent: list[Sent]) -> list[Sent]:
+    """Octets turned, ends cut, wrong sources, wrong times."""
+    harmed = []
+    for packet in sent:
+        octets = bytearray(packet.octets)
+        for _ in range(int(dice.integers(0, 3))):
+            octets[int(dice.integers(0, min(14, len(octets))))] = int(dice.integers(0, 256))
+        if dice.random() < 0.05:
+            octets = octets[: int(dice.integers(0, len(octets)))]
+        if dice.random() < 0.02:
+            octets = bytearray(dice.bytes(int(dice.integers(0, 1_600))))
+        source = packet.source if dice.random() < 0.9 else Source(0, 5, int(dice.integers(1, 4)))
+        harmed.append(packet._replace(raw=bytes(octets), source=source))
+    return harmed
+
+
+def hostile(total: int, seed: int) -> None:
+    """Random and mutated datagrams against open taps of every policy: a verdict each, nothing raises, nothing grows."""
+    dice = np.random.default_rng(seed)
+    rig = Rig(taps=5, allow=["192.0.2.0/24"], strict=False)
+    for tap, policy in enumerate(Policy):
+        rig.open(tap, policy)
+    sizes = [table.size for table in rig.state.live]
+    now_ns, sent, k = START, 0, 0
+    while sent < total:
+        batch = []
+        for tap in range(5):
+            calm = talk(60, now_ns, sequence=k * 60, timestamp=k * 9_600, tap=tap, ssrc=int(dice.integers(0, 3)))
+            batch += mutated(dice, calm) if dice.random() < 0.8 else calm
+        now_ns += 1_200 * MS
+        rig.step(batch, now_ns)
+        sent, k = sent + len(batch), k + 1
+        rig.drain(now_ns)
+        rig.review(now_ns)
+        assert rig.state.live.world["verdicts"][0].sum() == sent
+        for part in rig.parts.values():
+            part.samples = part.samples[:0]
+    assert [table.size for table in rig.state.live] == sizes
+    assert octets_of(rig.state.now) == octets_of(rig.state.live)
+    rows = rig.state.live.rows
+    assert (rows["tap"] >= 0).sum() <= 5 * 5
+    elapsed = (now_ns - START) * 1.001 / 125_000 + 16_000
+    for tap in range(5):
+        row = int(rig.tap(tap)["row"])
+        end = rig.pipeline.timeline.frame(row, int(rows["edge"][row]))
+        assert end - min(int(rows["low"][row]), HORIZON) <= elapsed
+
+
+def test_p5_mutated_datagrams_get_a_verdict_each_and_nothing_grows() -> None:
+    hostile(50_000, seed=1)
+
+
+@pytest.mark.all
+def test_p5_a_million_mutated_datagrams_get_a_verdict_each_and_nothing_grows() -> None:
+    hostile(1_000_000, seed=2)
+
+
+def test_p5_random_octets_touch_nothing() -> None:
+    dice = np.random.default_rng(3)
+    rig = Rig(taps=4)
+    for tap in range(4):
+        rig.open(tap)
+    rig.step([p for tap in range(4) for p in talk(5, tap=tap)])
+    ring = rig.state.ring.copy()
+    streams = [rig.stream(tap).tobytes() for tap in range(4)]
+    count = 50_000
+    for start in range(0, count, 4_000):
+        rows = min(4_000, count - start)
+        slab = Datagrams(
+            dice.integers(0, 256, (rows, 1_536), np.uint8), dice.integers(0, 1_537, rows).astype(np.uint32),
+            dice.integers(0, 4, rows).astype(np.int32), np.zeros(rows, np.uint64), np.full(rows, HOME.low, np.uint64),
+            np.full(rows, 1, np.uint16), np.full(rows, START, np.int64),
+        )  # fmt: skip
+        rig.pipeline.step(slab, START, 0)
+        rig.commit()
+    assert rig.state.live.world["verdicts"][0].sum() == count + 20
+    assert (rig.state.ring == ring).all()
+    assert [rig.stream(tap).tobytes() for tap in range(4)] == streams

@@ -1,0 +1,29 @@
+"""The application: routes, and what is around each of them."""
+
+from typing import Final
+
+from aiohttp import web
+
+from receiver.api import health, recordings, taps
+from receiver.api.guard import guard
+from receiver.api.house import HOUSE, House
+from receiver.api.problems import in_words
+
+LONGEST_BODY: Final = 64 * 1024  # octets
+
+
+def make_app(house: House) -> web.Application:
+    """Build the application."""
+    app = web.Application(middlewares=[in_words, guard], client_max_size=LONGEST_BODY)
+    app[HOUSE] = house
+    for routes in (health.routes, taps.routes, recordings.routes):
+        app.add_routes(routes)
+    app.on_response_prepare.append(_dress)
+    return app
+
+
+async def _dress(request: web.Request, response: web.StreamResponse) -> None:
+    """Say no more of ourselves than needed, and let nobody keep an answer."""
+    response.headers["Server"] = "tapdeck"
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")

@@ -1,0 +1,207 @@
+"""What comes in: bodies and queries, checked, and turned into what ``control`` understands."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from ipaddress import ip_address
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta, Struct
+
+from receiver.api.house import House
+from receiver.api.problems import Trouble, bad
+from receiver.control.taps import CODECS, State, Wish
+from receiver.ledger.rows import unix_ns
+from receiver.ledger.store import Where
+
+LAWS: Final = {name: law for law, name in CODECS.items()}
+MOST_LISTED: Final = 500
+USUALLY_LISTED: Final = 100
+
+Name = Annotated[str, Meta(min_length=1, max_length=256)]
+Label = Annotated[str, Meta(max_length=1024)]
+Labels = Annotated[dict[Annotated[str, Meta(min_length=1, max_length=64)], Label], Meta(max_length=64)]
+Ptime = Annotated[int, Meta(ge=10, le=120, multiple_of=10)]
+Body = TypeVar("Body")
+
+
+class DeviceBody(Struct, forbid_unknown_fields=True):
+    """Where the sound goes: ours to fill in, but for the kind."""
+
+    type: Literal["rtp", "ws"] = "rtp"
+    codec: str | None = None
+    ptime: Ptime | None = None
+
+
+class SrtpBody(Struct, forbid_unknown_fields=True):
+    """RFC 4568. Read so that it can be refused without ever being shown."""
+
+    suite: str
+    key: str
+
+
+class TapBody(Struct, forbid_unknown_fields=True):
+    """``POST /v1/taps``."""
+
+    call_id: Name | None = None
+    node_id: Name | None = None
+    device: DeviceBody | Literal["rtp", "ws"] | None = None
+    codec: str | None = None
+    ptime: Ptime | None = None
+    direction: Literal["speak", "listen", "both"] | None = None
+    layout: Literal["mono", "stereo"] | None = None
+    labels: Labels = {}
+    srtp: SrtpBody | None = None
+    source: Name | None = None
+
+
+class PatchBody(Struct, forbid_unknown_fields=True):
+    """``PATCH /v1/taps/{id}``."""
+
+    source: Name
+
+
+class Source(NamedTuple):
+    """From where sound is admitted: a policy of rules B, and the sender's address (port 0: any port)."""
+
+    policy: str
+    announced: tuple[str, int] | None
+
+
+class Page(NamedTuple):
+    """Which part of a listing is asked for. ``after``: the last row of the page before."""
+
+    limit: int
+    after: tuple[int, str] | None
+
+
+async def read(request: web.Request, kind: type[Body]) -> Body:
+    """Decode the body. msgspec's errors name the place; nothing but a whole JSON document passes."""
+    return msgspec.json.decode(await request.read(), type=kind)
+
+
+def wish_of(body: TapBody, house: House) -> Wish:
+    """What is wished, with the defaults of the configuration. Raises `Trouble` for what cannot be met."""
+    device = body.device if isinstance(body.device, DeviceBody) else DeviceBody(type=body.device or "rtp")
+    defaults = house.defaults
+    codec = _one("codec", body.codec, device.codec) or defaults.codec
+    ptime = _one("ptime", body.ptime, device.ptime) or defaults.ptime
+    layout = body.layout or defaults.layout
+    _refuse_what_comes_later(body, device, codec, layout)
+    if codec not in LAWS:
+        raise bad("codec", f"codec: expected one of {', '.join(LAWS)}, found {codec!r}")
+    policy, announced = source_of(body.source, house.allow_list)
+    if house.address is None:
+        raise Trouble(
+            409,
+            "no_address",
+            "senders cannot be told an address: [media].advertise is not set and [media].bind is all addresses",
+            "set [media].advertise to the address of this host that senders can reach",
+        )
+    return Wish(
+        law=LAWS[codec],
+        ptime=ptime,
+        direction=body.direction or defaults.direction,
+        layout=layout,
+        labels=body.labels,
+        policy=policy,
+        announced=announced,
+        source=body.source,
+    )
+
+
+def _refuse_what_comes_later(body: TapBody, device: DeviceBody, codec: str, layout: str) -> None:
+    if body.call_id is not None or body.node_id is not None:
+        raise Trouble(501, "no_relay", "call_id: this version has no relay; it opens ports for taps that others start")
+    for found, name in (
+        (device.type == "ws", 'device "ws"'),
+        (body.srtp is not None, "srtp"),
+        (codec == "OPUS", 'codec "OPUS"'),
+        (layout == "stereo", 'layout "stereo"'),
+    ):
+        if found:
+            raise bad("not_in_this_version", f"{name}: this version does not have it yet")
+
+
+def source_of(text: str | None, allow_list: bool) -> Source:
+    """Read ``source``: "any", an address, or address:port (IPv6 with a port in brackets)."""
+    if text is None:
+        if allow_list:
+            return Source("allow-list", None)
+        raise bad(
+            "source",
+            'source: expected "address", "address:port" or "any"; without one the sender must be in [media].allow',
+            '"any" records whoever sends first: ask for it only where nobody else can reach the port',
+        )
+    if text == "any":
+        return Source("any", None)
+    try:
+        return Source("address", (str(ip_address(text.removeprefix("[").removesuffix("]"))), 0))
+    except ValueError:
+        pass
+    host, _, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535) or (":" in host) != bracketed:
+            raise ValueError
+        return Source("exact", (str(ip_address(host[1:-1] if bracketed else host)), int(port)))
+    except ValueError:
+        raise bad("source", f'source: expected "address", "address:port" or "any", found {text!r}') from None
+
+
+def where_of(request: web.Request) -> tuple[Where, Page]:
+    """Read the query of ``GET /v1/taps``."""
+    query = dict(request.query)
+    page = page_of(query)
+    state = query.pop("state", None)
+    if state is not None and state not in set(State):
+        raise bad("query", f"state: expected one of {', '.join(State)}, found {state!r}")
+    labels = {name.removeprefix("label."): query.pop(name) for name in list(query) if name.startswith("label.")}
+    since = query.pop("since", None)
+    where = Where(state, query.pop("call_id", None), labels, None if since is None else _time(since), page.after)
+    nothing_else(query)
+    return where, page
+
+
+def page_of(query: dict[str, str]) -> Page:
+    """Take ``limit`` and ``after`` out of a query."""
+    limit, after = query.pop("limit", str(USUALLY_LISTED)), query.pop("after", None)
+    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit) <= MOST_LISTED):
+        raise bad("query", f"limit: expected a number from 1 to {MOST_LISTED}, found {limit!r}")
+    if after is None:
+        return Page(int(limit), None)
+    number, dash, last = after.partition("-")
+    if not (dash and number.isascii() and number.isdigit() and int(number) < 2**63):
+        raise bad("query", "after: expected what a listing gave as next")
+    return Page(int(limit), (int(number), last))
+
+
+def wait_of(request: web.Request, word: str) -> bool:
+    """Whether ``?wait=word`` is asked for; any other wait is refused."""
+    query: dict[str, str] = dict(request.query)
+    wait = query.pop("wait", None)
+    nothing_else(query)
+    if wait is not None and wait != word:
+        raise bad("query", f"wait: expected {word!r}, found {wait!r}")
+    return wait is not None
+
+
+def nothing_else(query: Mapping[str, Any]) -> None:
+    """Refuse what is not known: a filter that is misspelt must not list everything."""
+    if query:
+        raise bad("query", f"not known here: {', '.join(sorted(query))}")
+
+
+def _one(name: str, outer: Any, inner: Any) -> Any:
+    """A thing may be said in the body or in its device."""
+    if outer is not None and inner is not None and outer != inner:
+        raise bad(name, f"{name}: {outer!r} in the body, {inner!r} in the device")
+    return inner if outer is None else outer
+
+
+def _time(text: str) -> int:
+    try:
+        return unix_ns(datetime.fromisoformat(text.replace(" ", "+"))) or 0  # a "+" of a zone that nobody quoted
+    except (ValueError, OverflowError):
+        raise bad("query", f"since: expected a time like 2026-09-21T14:13:20Z, found {text!r}") from None

@@ -1,0 +1,38 @@
+"""What the routes may ask. Put together by ``daemon``."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from aiohttp import web
+
+from receiver.control.roster import Roster
+from receiver.ledger.clerk import Clerk
+from receiver.watch.counters import Counters
+from receiver.watch.health import Health
+
+
+class Defaults(NamedTuple):
+    """What a tap is like when the request does not say: ``[taps]`` of the configuration."""
+
+    codec: str
+    ptime: int
+    direction: str
+    layout: str
+
+
+class House(NamedTuple):
+    """The rooms and facts behind the routes."""
+
+    roster: Roster
+    clerk: Clerk
+    counters: Counters
+    health: Health
+    workers: Callable[[], list[dict[str, Any]]]
+    present: Callable[[Sequence[str]], list[bool]]  # whether paths below ready/ exist; blocking
+    defaults: Defaults
+    address: str | None  # what senders are told; None: nobody said which of this host's it is
+    allow_list: bool  # whether [media].allow names anybody
+    token: str | None = None
+
+
+HOUSE: Final = web.AppKey("house", House)

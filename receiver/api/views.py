@@ -1,0 +1,100 @@
+"""What goes out: a tap and a recording as the outside sees them. What is not known is absent."""
+
+from datetime import datetime
+from ipaddress import ip_address
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from receiver.control.orders import row
+from receiver.control.taps import Tap
+from receiver.ledger.rows import Problem, RecordingRow, TapRow, moment
+
+
+class TapView(Struct, kw_only=True, omit_defaults=True):
+    """One tap."""
+
+    id: str
+    recording_id: str
+    state: str
+    call_id: str | UnsetType = UNSET
+    node_id: str | UnsetType = UNSET
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    direction: str | UnsetType = UNSET
+    layout: str | UnsetType = UNSET
+    source: str | UnsetType = UNSET
+    device: dict[str, Any] | UnsetType = UNSET  # wire form, for RELAY and REST
+    tap_audio: dict[str, Any] | UnsetType = UNSET  # flat, for the SDKs' tapAudio
+    uri: str | UnsetType = UNSET  # for SWML
+    requested_at: datetime | UnsetType = UNSET
+    listening_at: datetime | UnsetType = UNSET
+    first_packet_at: datetime | UnsetType = UNSET
+    last_packet_at: datetime | UnsetType = UNSET
+    ended_at: datetime | UnsetType = UNSET
+    ending: str | UnsetType = UNSET
+    outcome: str | UnsetType = UNSET
+    problem: Problem | UnsetType = UNSET
+    counts: dict[str, int] | UnsetType = UNSET  # as last reported by the worker, while the tap lives
+
+
+def view_of_row(tap: TapRow) -> TapView:
+    """A tap as the ledger knows it."""
+    view = TapView(
+        id=tap.id,
+        recording_id=tap.recording_id,
+        state=tap.state,
+        call_id=tap.call_id or UNSET,
+        node_id=tap.node_id or UNSET,
+        labels=tap.labels,
+        direction=tap.direction or UNSET,
+        layout=tap.layout or UNSET,
+        source=tap.source or UNSET,
+        requested_at=moment(tap.requested_ns),
+        listening_at=moment(tap.listening_ns),
+        first_packet_at=moment(tap.receiving_ns),
+        ended_at=moment(tap.ended_ns),
+        ending=tap.ending or UNSET,
+        outcome=tap.outcome or UNSET,
+        problem=tap.problem or UNSET,
+    )
+    if tap.address is not None and tap.port is not None:
+        flat = {"type": "rtp", "addr": tap.address, "port": tap.port, "codec": tap.codec}
+        params = {"addr": tap.address, "port": tap.port, "codec": tap.codec, "ptime": tap.ptime}
+        view.device = {"type": "rtp", "params": {name: each for name, each in params.items() if each is not None}}
+        view.tap_audio = {name: each for name, each in flat.items() if each is not None}
+        view.uri = f"rtp://{_in_a_uri(tap.address)}:{tap.port}"
+    return view
+
+
+def view_of(tap: Tap, address: str | None) -> TapView:
+    """A tap that lives, with what its worker last reported."""
+    view = view_of_row(row(tap, address))
+    view.outcome = tap.outcome or UNSET
+    view.last_packet_at = moment(tap.heard_unix_ns)
+    view.counts = tap.counts._asdict()
+    return view
+
+
+def sound_of(recording: RecordingRow) -> str | None:
+    """The path below ``ready/`` by which one sees whether a recording still lies there; None where nobody knows."""
+    summary, stem = recording.summary, recording.stem
+    if stem is None:
+        return None
+    names = [summary.file or ""] + [str(part.get("file", "")) for part in summary.parts]
+    name = next((each for each in names if each), f"{stem.rpartition('/')[2]}.json")
+    if "/" in name or name in (".", ".."):  # jobs may write sidecars, too: a name is not a way out
+        return None
+    return f"{stem.rpartition('/')[0]}/{name}".lstrip("/")
+
+
+def recording_view(recording: RecordingRow, path: str | None, present: bool) -> dict[str, Any]:
+    """A recording as the ledger knows it; ``path`` is below the storage folder."""
+    members: dict[str, Any] = msgspec.to_builtins(recording.summary)
+    if path is not None:
+        members["path"] = f"ready/{path}"
+    return members | {"present": present}
+
+
+def _in_a_uri(address: str) -> str:
+    return f"[{address}]" if ip_address(address).version == 6 else address

@@ -1,0 +1,148 @@
+"""The only policy about waiting: what is ripe, what is free again, and which sockets may be read (rules K4, K5)."""
+
+import numpy as np
+import pytest
+
+from receiver.media.columns import CLOCK_RATE
+from receiver.media.drain import MOST_PACKETS, Drain
+from receiver.wire.rtp import Verdict
+from tests.media.rig import HORIZON, MS, SECOND, START, WINDOW, Rig, Sent, codes, talk, truth
+
+TAP_0 = np.array([0])
+
+
+@pytest.fixture
+def rig() -> Rig:
+    rig = Rig()
+    rig.open()
+    return rig
+
+
+def playout(rig: Rig) -> int:
+    return int(rig.state.live.rows["playout"][0])
+
+
+def test_ripe_is_what_waited_for_the_horizon(rig: Rig) -> None:
+    sent = talk(100)
+    rig.step(sent)
+    rig.drain(sent[-1].arrival_ns)
+    assert playout(rig) == HORIZON + 100 * 160 - HORIZON
+    rig.drain(sent[-1].arrival_ns + 400 * MS)
+    assert playout(rig) == 100 * 160
+    rig.drain(sent[-1].arrival_ns + 400 * MS + 1)
+    assert playout(rig) == HORIZON + 100 * 160, "nothing came for a horizon: up to the edge"
+
+
+def test_at_the_end_everything_is_ripe(rig: Rig) -> None:
+    rig.step(talk(3))
+    rig.drain(START, ending=True)
+    assert rig.parts[0].present() == truth(talk(3), 5_000)
+
+
+def test_what_may_lie_behind_a_pause_of_the_clock_waits_until_that_is_decided(rig: Rig) -> None:
+    rig.step(talk(100))
+    rig.drain(START + 3 * SECOND)
+    flat = talk(9, START + 9 * SECOND, sequence=200, timestamp=5_000 + 16_000)
+    rig.step(flat)
+    rig.drain(START + 9 * SECOND + 600 * MS)
+    assert playout(rig) == HORIZON + 16_000
+    rig.review(START + 11 * SECOND)
+    rig.drain(START + 11 * SECOND)
+    assert playout(rig) == HORIZON + 16_000 + 9 * 160, "silence for a second: it was no run"
+
+
+def test_nothing_is_ripe_before_the_latch(rig: Rig) -> None:
+    rig.step(talk(5, source=talk(1)[0].source._replace(port=1)))
+    assert rig.drains.hand_on(TAP_0, START + 9 * SECOND) == []
+
+
+def test_k4_samples_stay_in_the_ring_until_their_commit(rig: Rig) -> None:
+    sent = talk(250)
+    rig.step(sent[:200])
+    ring = rig.state.ring.copy()
+    rig.drain(START + 5 * SECOND, commit=False)
+    assert rig.parts[0].present() == truth(sent[:200], 5_000)
+    assert (rig.state.ring == ring).all()
+    rig.drains.give_back(0)
+    assert (rig.state.ring == ring).all()
+    assert rig.state.cleared[0] == 0
+    rig.make_durable()
+    assert rig.state.cleared[0] == rig.state.committed[0] == rig.state.written[0] == playout(rig)
+
+
+def test_k5_a_late_commit_gives_room_back_at_written_and_is_counted(rig: Rig) -> None:
+    rig.step(talk(200))
+    rig.drain(START + 5 * SECOND, commit=False)
+    rig.drains.give_back(0, late=True)
+    rig.commit()
+    assert rig.state.cleared[0] == rig.state.written[0] > rig.state.committed[0]
+    assert rig.state.live.world["given_back"][0] == 1
+    rig.drains.give_back(0, late=True)
+    rig.make_durable()
+    assert rig.state.live.world["given_back"][0] == 1
+
+
+def test_k5_unwritten_is_what_was_handed_on_and_never_reached_its_part(rig: Rig) -> None:
+    sent = talk(100) + talk(100, START + 12 * SECOND, sequence=200, timestamp=5_000 + 12 * CLOCK_RATE)
+    rig.step(sent[:100])
+    rig.drain(START + 2 * SECOND)
+    rig.step(sent[100:])
+    rig.drain(START + 20 * SECOND, write=False)
+    rig.queue.clear()  # the writer thread died with the worker
+    rig.queue += rig.drains.unwritten()
+    rig.write()
+    assert rig.parts[0].present() == truth(sent, 5_000)
+    assert rig.drains.unwritten() == []
+
+
+def test_a_full_ring_leaves_the_socket_to_the_kernel_and_loses_nothing(rig: Rig) -> None:
+    queue = talk(1_000)
+    k = 0
+    while (most := rig.room()) > 0:
+        rig.step(queue[k : k + most])
+        k += most
+    assert 0 < k < 1_000
+    rig.drain(queue[k].arrival_ns, write=False)
+    assert rig.room() == 0
+    rig.write()
+    assert rig.room() == 0, "written is not yet durable"
+    rig.make_durable()
+    assert rig.room() > 0
+    rig.run(queue[k:])
+    assert rig.parts[0].present() == truth(queue, 5_000)
+    assert rig.count(Verdict.NO_ROOM) == 0
+
+
+@pytest.mark.parametrize("size", [80, 160, 959, 1_280])
+def test_room_obeyed_is_room_enough_even_if_each_tick_brings_a_pause(rig: Rig, size: int) -> None:
+    timestamp, sent = 5_000, []
+    for k in range(300):
+        timestamp += size + (k % 25 == 24) * int(2.4 * CLOCK_RATE)
+        arrival_ns = START + (timestamp - 5_000) * 125_000
+        sent.append(Sent(arrival_ns, 100 + k, timestamp, codes(1, timestamp, size)))
+    rig.run(sent)
+    assert rig.parts[0].present() == truth(sent, sent[0].timestamp)
+
+
+def test_packets_that_suddenly_grow_longest_fit_where_room_was_promised(rig: Rig) -> None:
+    short = talk(300)
+    long = talk(40, START + 6 * SECOND, size=1_280, sequence=400, timestamp=5_000 + 48_000)
+    rig.run(short + [p._replace(arrival_ns=START + 6 * SECOND) for p in long])
+    assert rig.count(Verdict.NO_ROOM) == 0
+
+
+def test_without_room_a_packet_is_counted_and_the_tap_says_so(rig: Rig) -> None:
+    sent = talk(400)
+    rig.step(sent)
+    assert rig.count(Verdict.NO_ROOM) > 0
+    assert rig.tap()["flaws"] != 0
+    placed = WINDOW - HORIZON
+    assert rig.count(Verdict.ACCEPTED) == placed // 160
+
+
+def test_room_before_the_latch_is_a_whole_tick(rig: Rig) -> None:
+    assert rig.room() == MOST_PACKETS
+
+
+def test_drain_says_which_horizon(rig: Rig) -> None:
+    assert Drain(rig.state, rig.pipeline.timeline, 800).horizon == 800
