@@ -1,4 +1,4 @@
-"""Who may ask (rule D10): with a token, whoever has it; without one, programs of this host, but no page in a browser."""
+"""Who may ask (rule D10): with a token, whoever has it; without one, programs of this host, but no web page."""
 
 import hmac
 from ipaddress import ip_address
@@ -39,7 +39,7 @@ class Unauthorized(web.HTTPUnauthorized):
 
 
 def _require_program(request: web.Request) -> None:
-    """Without a token a page in the operator's browser must not get in, nor by a name of its own that it points here."""
+    """Without a token a page in the operator's browser must not get in, nor by a name of its own that leads here."""
     try:
         name = request.url.host or ""
     except ValueError:  # a Host header that is none

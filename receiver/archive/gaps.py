@@ -1,6 +1,6 @@
 """From what is absent to rows in the list of gaps (rules A6, A7).
 
-Runs are int64 arrays of shape (n, 2): first frame and one past the last, in order, apart from each other.
+Runs are int64 arrays of shape (n, 2): first frame and one past the last, in order. Two may touch, at a chunk's border.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,18 +39,11 @@ def runs(absent: NDArray[np.bool_]) -> Runs:
     return edges.astype(np.int64).reshape(-1, 2)
 
 
-def join(pieces: Sequence[Runs]) -> Runs:
-    """Return the runs of all chunks, those that touch at a border made one."""
-    together = np.concatenate([np.empty((0, 2), np.int64), *pieces])
-    if not len(together):
-        return together
-    apart = together[1:, 0] != together[:-1, 1]
-    first, last = np.concatenate(([True], apart)), np.concatenate((apart, [True]))
-    return np.stack((together[first, 0], together[last, 1]), axis=1)
-
-
 def explain(absent: Runs, channel: int, stretches: Iterable[Stretch], shift: int = 0) -> list[Gap]:
-    """Return one channel's gaps: each run cut where its reason changes. Their frames are the runs' less ``shift``."""
+    """Return one channel's gaps: runs that touch made one, each cut where its reason changes.
+
+    Their frames are the runs' less ``shift``.
+    """
     told = [stretch for stretch in stretches if stretch.channel == channel and stretch.frames > 0]
     ends = np.array([(it.frame, it.frame + it.frames) for it in told], np.int64).reshape(-1, 2)
     cuts = np.unique(ends)

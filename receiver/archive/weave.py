@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from receiver.archive import wav
 from receiver.archive.files import Files
-from receiver.archive.gaps import Runs, join, runs
+from receiver.archive.gaps import Runs, runs
 from receiver.archive.names import PartKey
 from receiver.archive.part import FRAME_OCTETS
 from receiver.media.block import ABSENT
@@ -91,7 +91,7 @@ def weave(
     try:
         octet = files.pwrite(descriptor, (head,), 0)
         check = zlib.crc32(head)
-        absent: list[list[Runs]] = [[] for _ in tracks]
+        absent: list[list[Runs]] = [[np.empty((0, 2), np.int64)] for _ in tracks]
         for frame in range(begins, stop, chunk_frames):
             woven = np.empty((min(chunk_frames, stop - frame), len(tracks)), "<i2")
             for channel, track in enumerate(tracks):
@@ -102,7 +102,7 @@ def weave(
         sha256 = _read_back(files, descriptor, octet, check)
     finally:
         files.close_file(descriptor)
-    return Woven(begins, stop - begins, octet, sha256, tuple(join(pieces) for pieces in absent))
+    return Woven(begins, stop - begins, octet, sha256, tuple(np.concatenate(pieces) for pieces in absent))
 
 
 def _silence(files: Files, track: Track, frame: int, into: Sound) -> list[Runs]:

@@ -17,7 +17,6 @@ import structlog
 from receiver.control.taps import Ending, Tap
 from receiver.ledger.clerk import Clerk
 from receiver.ledger.rows import Problem, Summary, read_summary
-from receiver.ledger.store import Ledger
 
 AGAIN_S: Final = (0.5, 1, 2, 5, 10)  # the last one from then on
 
@@ -36,7 +35,7 @@ class Result(NamedTuple):
 class Booking:
     """Books one outcome per tap; ``done(tap, result)`` is called when it stands in the ledger.
 
-    ``stem`` tells a recording's path below ``ready/``.
+    ``stem`` tells a recording's path below ``ready/``; it may block.
     """
 
     def __init__(
@@ -77,8 +76,7 @@ class Booking:
             self._tasks[tap.id] = asyncio.ensure_future(self._book(tap, result, sidecar))
 
     async def _book(self, tap: Tap, result: Result, sidecar: bytes | None) -> None:
-        stem = self._stem(result.summary) if result.summary else None
-        verb = partial(_write, self._clerk.ledger, tap.id, result, sidecar, stem, self._unix_ns())
+        verb = partial(self._write, tap.id, result, sidecar, self._unix_ns())
         tries = 0
         while True:
             try:
@@ -92,8 +90,9 @@ class Booking:
         del self._tasks[tap.id]
         self._done(tap, result)
 
-
-def _write(ledger: Ledger, tap_id: str, result: Result, sidecar: bytes | None, stem: str | None, now_ns: int) -> None:
-    if sidecar is not None:
-        ledger.book(sidecar, stem, now_ns)
-    ledger.end(tap_id, result.outcome, result.ending, result.problem, now_ns)  # no news if `book` did it
+    def _write(self, tap_id: str, result: Result, sidecar: bytes | None, now_ns: int) -> None:
+        """What the clerk's thread does."""
+        ledger = self._clerk.ledger
+        if sidecar is not None and result.summary is not None:
+            ledger.book(sidecar, self._stem(result.summary), now_ns)
+        ledger.end(tap_id, result.outcome, result.ending, result.problem, now_ns)  # no news if `book` did it

@@ -130,7 +130,7 @@ class Roster:
         if self._move(tap, Event.ENDED):
             tap.ending, tap.problem = ending, problem
             self._means.send(tap.worker, orders.closing(tap), ())
-            self._note([tap], self._means.unix_ns())
+            self._note((tap, self._means.unix_ns()))
 
     def point(self, tap: Tap, policy: str, announced: tuple[str, int] | None, source: str) -> None:
         """Tell a tap's worker another source (rule B5)."""
@@ -158,8 +158,10 @@ class Roster:
         return len(self._taps) + self._asking
 
     def abandon(self) -> None:
-        """Book nothing more: what is unfinished is found by the next start."""
+        """Book nothing more and close all ports: what is unfinished is found by the next start."""
         self._booking.abandon()
+        while self._ports:
+            self._means.give_back(self._ports.popitem()[1])
 
     def tick(self) -> None:
         """Look whose time is up. To be called about once a second."""
@@ -247,10 +249,12 @@ class Roster:
             changed.set()
         return True
 
-    def _note(self, taps: Sequence[Tap], at_unix_ns: int) -> None:
-        notes = [Note(tap.id, tap.state, at_unix_ns) for tap in taps]
-        self._means.clerk.post(self._means.clerk.ledger.note, notes)
-        for tap in taps:
+    def _note(self, *moved: tuple[Tap, int]) -> None:
+        """Tell the ledger which taps moved, and when (UNIX time): one job for all of them."""
+        if moved:
+            notes = [Note(tap.id, tap.state, at_unix_ns) for tap, at_unix_ns in moved]
+            self._means.clerk.post(self._means.clerk.ledger.note, notes)
+        for tap, _ in moved:
             log.debug("tap moved", state=tap.state, tap=tap.id, recording=tap.recording_id, ending=tap.ending)
 
     def _news(self, tap: Tap, news: link.Opened | link.Happened) -> None:
@@ -259,16 +263,19 @@ class Roster:
                 self._means.send(tap.worker, orders.closing(tap), ())
             elif self._move(tap, Event.ACCEPTED):
                 tap.listening_unix_ns = self._means.unix_ns()
-                self._note([tap], tap.listening_unix_ns)
+                self._note((tap, tap.listening_unix_ns))
         elif news.event == "receiving":
-            self._first(tap, news.at_ns)
+            if self._first(tap, news.at_ns):
+                self._note((tap, news.at_ns))
         elif news.event in WARNINGS:
             log.warning(news.event, tap=tap.id, recording=tap.recording_id, port=tap.port, **news.fields)
 
-    def _first(self, tap: Tap, at_unix_ns: int) -> None:
-        if self._move(tap, Event.FIRST_PACKET):
-            tap.receiving_unix_ns = at_unix_ns
-            self._note([tap], at_unix_ns)
+    def _first(self, tap: Tap, at_unix_ns: int) -> bool:
+        """A packet of the source came; return whether that is news."""
+        if not self._move(tap, Event.FIRST_PACKET):
+            return False
+        tap.receiving_unix_ns = at_unix_ns
+        return True
 
     def _report(self, worker: int, report: link.Report) -> None:
         now_ns = self._means.clock_ns()
@@ -277,6 +284,7 @@ class Roster:
             report.packets, report.lost, report.duplicate, report.reordered, report.late_lost, report.invalid,
             report.foreign, report.edge_frames, strict=True,
         )  # fmt: skip
+        moved = []
         rows = zip(report.slots, report.recording_ids, report.first_ns, report.heard_ns, counted, strict=True)
         for slot, recording_id, first_unix_ns, heard_unix_ns, counts in rows:
             tap = self._at.get((worker, slot))
@@ -285,8 +293,9 @@ class Roster:
             tap.counts = Counts(*counts)
             if heard_unix_ns:
                 tap.hear(now_ns, report.at_ns, heard_unix_ns)
-            if first_unix_ns:
-                self._first(tap, first_unix_ns)
+            if first_unix_ns and self._first(tap, first_unix_ns):
+                moved.append((tap, first_unix_ns))
+        self._note(*moved)
 
     def _booked(self, tap: Tap, result: Result) -> None:
         """The outcome stands in the ledger: let go of everything."""

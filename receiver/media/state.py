@@ -81,6 +81,7 @@ class State:
 
         copies = [Columns(*(view(f"{table}{side}") for table in Columns._fields)) for side in (0, 1)]
         self._copies: tuple[Columns, Columns] = (copies[0], copies[1])
+        self.live, self.now = self._sides()  # the committed copy, what a successor would see; that of the present turn
         # the same as opaque records: numpy copies those whole, a record with fields it copies field by field
         self._opaque = [{t: getattr(c, t).view(f"V{getattr(c, t).itemsize}") for t in Columns._fields} for c in copies]
         self.cleared, self.committed, self.written, self.allocated = (view(name) for name in _CURSORS)
@@ -89,6 +90,7 @@ class State:
         samples = view("ring").view(np.int16).reshape(shape.rows, -1)
         self.ring: NDArray[np.int16] = samples
         self._touched: dict[str, list[NDArray[np.intp]]] = {"taps": [], "streams": [], "rows": []}
+        self._touched_one: dict[str, list[int]] = {"taps": [], "streams": [], "rows": []}
         self.turn = 0  # grows with every turn, committed or not: what was derived for one turn holds no longer
         self.fresh = bytes(self._header["magic"][0]) == b""
         if self.fresh:
@@ -101,19 +103,12 @@ class State:
         """How many turns were committed."""
         return int(self._header["generation"][0])
 
-    @property
-    def live(self) -> Columns:
-        """The committed copy: what a successor would see."""
-        return self._copies[self.generation & 1]
-
-    @property
-    def now(self) -> Columns:
-        """The copy of the present turn."""
-        return self._copies[(self.generation + 1) & 1]
-
     def touch(self, table: str, which: NDArray[Any] | list[int] | int) -> None:
         """Say that rows of ``taps``, ``streams`` or ``rows`` were, or will be, written in this turn."""
-        self._touched[table].append(np.atleast_1d(np.asarray(which, np.intp)))
+        if isinstance(which, int):
+            self._touched_one[table].append(which)
+        else:
+            self._touched[table].append(np.atleast_1d(np.asarray(which, np.intp)))
 
     def wipe(self, table: str, which: int) -> None:
         """Make one record of the present turn all zero, and touch it."""
@@ -146,9 +141,16 @@ class State:
         sections, octets = _plan(shape)
         return octets, sections["ring"][0]
 
+    def _sides(self) -> tuple[Columns, Columns]:
+        return self._copies[self.generation & 1], self._copies[(self.generation + 1) & 1]
+
     def _echo(self) -> None:
+        self.live, self.now = self._sides()
         live, now = self._opaque[self.generation & 1], self._opaque[(self.generation + 1) & 1]
         for table, lists in self._touched.items():
+            if self._touched_one[table]:
+                lists.append(np.array(self._touched_one[table], np.intp))
+                self._touched_one[table].clear()
             if lists:
                 which = np.concatenate(lists) if len(lists) > 1 else lists[0]
                 now[table][which] = live[table][which]
@@ -156,7 +158,7 @@ class State:
         now["world"][0] = live["world"][0]
 
     def _mirror(self) -> None:
-        for lists in self._touched.values():
+        for lists in (*self._touched.values(), *self._touched_one.values()):
             lists.clear()
         live, now = self._opaque[self.generation & 1], self._opaque[(self.generation + 1) & 1]
         for table in Columns._fields:

@@ -187,35 +187,28 @@ class Streams:
         streams["transit"][s] = transit[last]
 
     def _envelope(self, heard: Heard, survey: Survey, s: Ints) -> None:
-        """Rule A17: the least transit of each of the last ten seconds in which packets came."""
-        streams, first = self._state.now.streams, survey.first
-        transit = heard.arrival_ns // NS_PER_SAMPLE - survey.position
-        second = heard.arrival_ns // _NS_PER_SECOND
-        before, at = streams["envelope_second"][s], streams["envelope_at"][s]
-        last = np.append(first[1:], second.size) - 1
-        if (np.maximum.reduceat(second, first) <= np.maximum(second[first], before)).all():
-            # no second begins behind a stream's first packet: one place of the envelope for all of them
-            turned = second[first] > before
-            at = (at + turned) % ENVELOPE_SECONDS
-            least = np.minimum(np.where(turned, FAR, streams["envelope"][s, at]), np.minimum.reduceat(transit, first))
-            streams["envelope"][s, at] = least
-            streams["envelope_second"][s], streams["envelope_at"][s] = np.maximum(second[first], before), at
-            return
-        for k in np.flatnonzero(second[last] >= 0).tolist():
-            self._envelope_of(int(s[k]), second[first[k] : last[k] + 1], transit[first[k] : last[k] + 1])
+        """Rule A17: the least transit of each of the last ten seconds in which packets came.
 
-    def _envelope_of(self, stream: int, second: Ints, transit: Ints) -> None:
-        """The same for one stream whose packets came in several seconds."""
-        record = self._state.now.streams[stream]
-        reached = np.maximum.accumulate(np.maximum(second, record["envelope_second"]))
-        begins, _ = runs(reached)
-        for start, least in zip(begins.tolist(), np.minimum.reduceat(transit, begins).tolist(), strict=True):
-            at = int(record["envelope_at"])
-            if reached[start] > record["envelope_second"]:
-                record["envelope_second"] = reached[start]
-                record["envelope_at"] = at = (at + 1) % ENVELOPE_SECONDS
-                record["envelope"][at] = FAR
-            record["envelope"][at] = min(int(record["envelope"][at]), least)
+        A stream's packets of one second are a stretch; where a new second begins, the next place of the envelope is taken.
+        """
+        streams, group = self._state.now.streams, survey.group
+        transit = heard.arrival_ns // NS_PER_SAMPLE - survey.position
+        before = streams["envelope_second"][s]
+        second = np.maximum(heard.arrival_ns // _NS_PER_SECOND, before[group])
+        begin, _ = runs(np.maximum.accumulate((group << 40) + second))
+        owner, reached = group[begin], np.maximum.reduceat(second, begin)
+        head, _ = runs(owner)
+        turned = np.ones(begin.size, np.bool_)
+        turned[head] = reached[head] > before
+        turns = np.cumsum(turned)
+        turns -= (turns - turned)[head][owner]
+        at = (streams["envelope_at"][s][owner] + turns) % ENVELOPE_SECONDS
+        least = np.minimum.reduceat(transit, begin)
+        same = ~turned
+        least[same] = np.minimum(least[same], streams["envelope"][s[owner[same]], at[same]])
+        streams["envelope"][s[owner], at] = least
+        last = np.append(head[1:], begin.size) - 1
+        streams["envelope_second"][s], streams["envelope_at"][s] = reached[last], at[last]
 
 
 def _before(column: NDArray[Any], first: Ints, heads: NDArray[Any]) -> NDArray[Any]:

@@ -3,14 +3,25 @@
 Who wants to know what a tap was asks ``picture``; it reads the committed columns only.
 """
 
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from receiver.media.columns import TAP, Flaw, Policy, Role, TapState
+from receiver.media.columns import Policy, Role, TapState
 from receiver.media.joining import Joining
 from receiver.media.sources import Source
 from receiver.media.state import Records, State
+
+
+class Damage(IntEnum):
+    """What became of a tap's samples behind this room: bits of the column ``flaws`` above those of `Flaw`.
+
+    Nobody here sets them; they lie in the column because they must survive whoever found out (rule K8).
+    """
+
+    WRITE_FAILED = 1 << 16
+    SYNC_FAILED = 1 << 17
 
 
 class Wanted(NamedTuple):
@@ -49,11 +60,11 @@ class Taps:
         return int(new[0]) if new.size else -1
 
     def open(self, tap: int, wanted: Wanted, row: int, now_ns: int) -> None:
-        """Take a free slot. The row must be allocated."""
-        self._state.touch("taps", tap)
-        taps = self._state.now.taps
-        taps[tap] = np.zeros((), TAP)
-        record = taps[tap]
+        """Take a slot; nothing is left in it of whoever had it before (P5). The row must be idle and allocated."""
+        if self._state.now.taps["state"][tap] != TapState.FREE:
+            self._joining.release(tap)
+        self._state.wipe("taps", tap)
+        record = self._state.now.taps[tap]
         record["recording"], record["port"] = wanted.recording, wanted.port
         record["policy"], record["announced"] = wanted.policy, tuple(wanted.announced)
         record["stream"], record["row"] = -1, row
@@ -74,6 +85,11 @@ class Taps:
             record["announced"] = tuple(announced)
         record["state"], record["answered_ns"] = TapState.OPEN, now_ns
 
+    def close(self, tap: int) -> None:
+        """Rule A16: nothing that comes from now on is of this recording; its socket is not read any more."""
+        self._state.touch("taps", tap)
+        self._state.now.taps["state"][tap] = TapState.CLOSING
+
     def roll(self, tap: int, frame: int) -> None:
         """Rule C7: from this frame on the recording goes on in its next part."""
         self._state.touch("taps", tap)
@@ -82,8 +98,8 @@ class Taps:
         record["segment_before"] = record["segment_frame"]
         record["segment_frame"] = frame
 
-    def blame(self, tap: int, flaw: Flaw) -> None:
-        """Note why this tap cannot be ``complete``."""
+    def blame(self, tap: int, flaw: int) -> None:
+        """Note why this tap cannot be ``complete``: a `Flaw` or a `Damage`."""
         self._state.touch("taps", tap)
         self._state.now.taps["flaws"][tap] |= flaw
 

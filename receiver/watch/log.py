@@ -40,7 +40,8 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
 
 
 def mask(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Mask secrets, also inside mappings and lists."""
+    """Mask secrets, also inside mappings and lists; put what every line has in front."""
+    event = {name: event[name] for name in ("timestamp", "level", "event") if name in event} | dict(event)
     return {name: MASKED if is_secret(name) else _masked(value) for name, value in event.items()}
 
 

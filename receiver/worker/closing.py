@@ -2,86 +2,103 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-import structlog
 
 from receiver.archive import finish as finishing
-from receiver.archive import names
-from receiver.archive import roll as rolling
 from receiver.archive.files import Files
-from receiver.archive.gaps import Stretch
-from receiver.archive.sidecar import Draft, Ending, Problem, Reason, Sidecar
-from receiver.media.columns import NOTE
-from receiver.media.state import Records, State
+from receiver.archive.names import PartKey
+from receiver.archive.sidecar import Draft, Ending, Problem, Sidecar
+from receiver.media.columns import Flaw, TapState
+from receiver.media.state import State
 from receiver.media.taps import Picture, Taps
 from receiver.media.timeline import Timeline
 from receiver.worker import story
-from receiver.worker.intake import Intake, Slots
+from receiver.worker.errands import Errands
+from receiver.worker.intake import Intake, Slots, clocks
 from receiver.worker.keeping import Keeping
-from receiver.worker.shelf import Shelf, Shelved
+from receiver.worker.rolling import Rolling
+from receiver.worker.shelf import Shelf, Shelved, read_notes
 
 GRACE_S: Final = 0.1  # rule A16
-AGAIN_S: Final = 5.0
-AT_ONCE: Final = 2  # finishes under way: they read and hash whole recordings beside the tick
 MOST_READS: Final = 200  # of 64 datagrams: more than any socket buffer holds, and time for a late commit
 ROOM_S: Final = 0.05
-Result = TypeVar("Result")
-log = structlog.get_logger("worker")
+
+
+@dataclass(frozen=True)
+class End:
+    """What is known of a recording when its last block is queued. ``frames``: one past its last one, in the part."""
+
+    draft: Draft
+    ending: Ending
+    problem: Problem | None
+    picture: Picture
+    wall_ns: int
+    frames: int
 
 
 class Closing:
-    """Finishes recordings, a few at a time, outside the tick."""
+    """Finishes recordings beside the tick."""
 
     def __init__(
-        self, state: State, timeline: Timeline, intake: Intake, keeping: Keeping, taps: Taps, shelf: Shelf, files: Files,
-        horizon: int,
+        self, state: State, timeline: Timeline, intake: Intake, keeping: Keeping, taps: Taps, shelf: Shelf,
+        rolling: Rolling, errands: Errands, files: Files, horizon: int, grace_s: float = GRACE_S,
     ) -> None:  # fmt: skip
-        self._state, self._timeline, self._horizon = state, timeline, horizon
+        self._state, self._timeline, self._horizon, self._grace_s = state, timeline, horizon, grace_s
         self._intake, self._keeping, self._taps, self._shelf = intake, keeping, taps, shelf
-        self._files = files
-        self._threads = ThreadPoolExecutor(AT_ONCE, "finish")
-        self._rolls: dict[int, asyncio.Future[None]] = {}
+        self._rolling, self._errands, self._files = rolling, errands, files
 
     async def close(self, slot: int, draft: Draft, ending: Ending, problem: Problem | None) -> Sidecar:
-        """Bring a recording to ready/. Done again after a death, it ends with the same two names."""
-        done = finishing.finished(self._files, draft.recording_id)
-        if done is not None:  # the worker before us came so far and could not say it
-            return done
-        await asyncio.sleep(GRACE_S)
-        await self._read_rest(np.array([slot]))
-        self._intake.pause(slot)
-        self._keeping.drain(np.array([slot]), time.monotonic_ns(), ending=True)
-        await self._behind_writer()
-        if slot in self._rolls:
-            await self._rolls.pop(slot)
-        picture, shelved = self._taps.picture(slot), self._shelf.remove(slot)
-        notes = await self._in_thread(self._notes, draft, int(picture.tap["notes"]))
-        facts = self._facts(picture, shelved, notes, draft, ending, problem)
-        done = await self._insist(finishing.finish, self._files, facts)
-        shelved.close()
+        """Bring a recording to ready/. Done again after a death at any point, it ends with the same two names."""
+        if self._state.live.taps["state"][slot] != TapState.CLOSING:  # else a worker before us came so far
+            await asyncio.sleep(self._grace_s)
+            await self._read_rest(np.array([slot]))
+            self._taps.close(slot)
+            self._state.commit()
+        done = await self._errands.insist("finish", finishing.finished, self._files, draft.recording_id)
+        if done is None:
+            done = await self._finish(slot, draft, ending, problem)
+        else:  # the worker before us published it and could not say so
+            await self._errands.insist("sweep", self._sweep, slot, draft.recording_id)
         return done
 
-    def roll(self, slot: int, draft: Draft) -> None:
-        """Rule C7: the part that is complete behind what was queued becomes a WAV of its own, while the tap goes on."""
-        old, earlier = self._shelf.roll(slot), self._rolls.get(slot)
-        record, row = self._state.live.taps[slot], int(self._state.live.taps["row"][slot])
-        upto, anchor_ns = int(record["segment_frame"]), int(self._state.live.rows["anchor_wall_ns"][row])
+    async def _finish(self, slot: int, draft: Draft, ending: Ending, problem: Problem | None) -> Sidecar:
+        now_ns, offset_ns = clocks()
+        self._keeping.end(np.array([slot]), now_ns, now_ns + offset_ns)
+        picture = self._taps.picture(slot)  # now: a later turn may bury streams in notes that are not written yet
+        heard = bool(picture.tap["first_ns"])
+        end = End(
+            draft, ending, problem, picture, now_ns + offset_ns,
+            frames=self._timeline.frame(int(picture.tap["row"]), int(picture.row["edge"])) if heard else 0,
+        )  # fmt: skip
+        await self._shelf.behind()
+        await self._rolling.rest(slot)
+        done = await self._errands.insist("finish", self._bring, end, self._shelf.taps[slot])
+        self._shelf.remove(slot).close()
+        return done
 
-        async def behind() -> None:
-            await self._behind_writer()
-            if earlier is not None:
-                await earlier
-            notes = await self._in_thread(self._notes, draft, int(record["notes"]))
-            stretches = self._stretches(notes)
-            keys = (old.key,)
-            await self._insist(rolling.roll, self._files, draft, keys, upto, self._horizon, anchor_ns, stretches)
-            self._shelf.close_before(slot, old)
+    def _bring(self, end: End, shelved: Shelved) -> Sidecar:
+        """In a thread."""
+        tap, row, draft = end.picture.tap, end.picture.row, end.draft
+        notes = read_notes(self._files, draft.recording_id, int(tap["notes"]))
+        heard = bool(tap["first_ns"])
+        facts = finishing.Facts(
+            draft=draft, parts=(shelved.part.key,), frames=(end.frames,),
+            anchor_frame=self._horizon, anchor_ns=int(row["anchor_wall_ns"]) if heard else None,
+            first_packet_ns=int(tap["first_wall_ns"]) if heard else None, ended_ns=end.wall_ns, ending=end.ending,
+            channels=(story.channel(end.picture, notes, draft.channels[0]),),
+            stretches=(*story.stretches(notes), *shelved.unwritten),
+            faults=story.faults(end.picture, len(notes)), problem=end.problem or story.nothing(end.picture),
+        )  # fmt: skip
+        return finishing.finish(self._files, facts)
 
-        self._rolls[slot] = asyncio.ensure_future(behind())
+    def _sweep(self, slot: int, recording_id: str) -> None:
+        """In a thread: what a worker left in spool that died between publishing and sweeping."""
+        tap = self._state.live.taps[slot]
+        part = PartKey(recording_id, 0, int(tap["segment"]), int(tap["segment_frame"]))
+        finishing.sweep(self._files, recording_id, [part.name], part.segment)
 
     async def _read_rest(self, slots: Slots) -> None:
         """What the kernel still holds for a tap, also where its ring must be cleared first. A sender that goes on is
@@ -95,44 +112,5 @@ class Closing:
                 self._keeping.drain(slots, time.monotonic_ns())
             else:
                 return
-
-    def _facts(
-        self, picture: Picture, shelved: Shelved, notes: Records, draft: Draft, ending: Ending, problem: Problem | None
-    ) -> finishing.Facts:
-        tap, heard = picture.tap, bool(picture.tap["first_ns"])
-        edge = self._timeline.frame(int(tap["row"]), int(picture.row["edge"])) if heard else 0
-        return finishing.Facts(
-            draft=draft, parts=(shelved.part.key,), frames=(edge,),
-            anchor_frame=self._horizon, anchor_ns=int(picture.row["anchor_wall_ns"]) if heard else None,
-            first_packet_ns=int(tap["first_wall_ns"]) if heard else None, ended_ns=time.time_ns(), ending=ending,
-            channels=(story.channel(picture, notes, draft.channels[0]),), stretches=self._stretches(notes),
-            faults=story.faults(picture, shelved.faults), problem=problem or story.nothing(picture),
-        )  # fmt: skip
-
-    @staticmethod
-    def _stretches(notes: Records) -> tuple[Stretch, ...]:
-        return tuple(Stretch(*span, 0, Reason.NOT_SENT) for span in story.stretches(notes))
-
-    def _notes(self, draft: Draft, count: int) -> Records:
-        if not count:
-            return np.empty(0, NOTE)
-        octets = self._files.read(names.notes(draft.recording_id))
-        return np.frombuffer(octets[: count * NOTE.itemsize], NOTE)
-
-    async def _behind_writer(self) -> None:
-        """Wait until everything that was queued so far is in its file."""
-        loop, behind = asyncio.get_running_loop(), asyncio.Event()
-        self._shelf.writer.call(lambda: loop.call_soon_threadsafe(behind.set))
-        await behind.wait()
-
-    async def _in_thread(self, work: Callable[..., Result], *arguments: object) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
-
-    async def _insist(self, work: Callable[..., Result], *arguments: object) -> Result:
-        """Until the disk lets it be done: nothing recorded is lost by an error, the parts stay in spool meanwhile."""
-        while True:
-            try:
-                return await self._in_thread(work, *arguments)
-            except OSError as error:
-                log.error("finish failed, tried again soon", error=str(error), seconds=AGAIN_S)
-            await asyncio.sleep(AGAIN_S)
+        if self._intake.starved.size:
+            self._taps.blame(int(slots[0]), Flaw.NO_ROOM)

@@ -1,66 +1,68 @@
-"""Who answers the link: taps are opened, answered, told another source, closed and forgotten. Every message may come twice."""
+"""Who answers the link: taps are opened, answered, told another source, closed and forgotten.
+
+Every message may come twice, and in any order: what is about a tap that is not open yet waits until it is; what is
+about a recording that this worker does not have (any more) is not news.
+"""
 
 import asyncio
 import os
-import socket
 import time
 from collections.abc import Callable
-from typing import Final
 
-from msgspec import UNSET, UnsetType
+import structlog
 
-from receiver import __version__, link
-from receiver.archive import part, sidecar
+from receiver import link
 from receiver.archive import finish as finishing
+from receiver.archive import sidecar
 from receiver.archive.files import Files
-from receiver.archive.sidecar import Channel, Draft, Ending, Problem
-from receiver.media.columns import Policy, TapState
-from receiver.media.sources import NOWHERE, News, Source, Sources
+from receiver.archive.sidecar import Draft, Ending, Problem, Sidecar
+from receiver.media.columns import TapState, Trust
+from receiver.media.sources import News, Source, Sources
 from receiver.media.state import State
-from receiver.media.taps import Taps, Wanted
+from receiver.media.taps import Taps
+from receiver.worker import orders
 from receiver.worker.closing import Closing
+from receiver.worker.errands import Errands
 from receiver.worker.filters import Filters
 from receiver.worker.intake import Intake
-from receiver.worker.memory import Memory
-from receiver.worker.shelf import Shelf
-from receiver.worker.story import CODECS
+from receiver.worker.rolling import Rolling
+from receiver.worker.starting import Start, Starting
 
-TOGETHER_S: Final = 0.02  # rule C1: starts within 20 ms share one sync
-POLICIES: Final = {policy.name.lower().replace("_", "-"): policy for policy in Policy}
+About = link.Answer | link.Source | link.Close | link.Forget
+Fields = dict[str, str | int | float | bool | None]
+log = structlog.get_logger("worker")
 
 
 class Desk:
     """Turns control's messages into turns of the media path, and tells control how they ended."""
 
     def __init__(
-        self, configure: link.Configure, memory: Memory, taps: Taps, sources: Sources, intake: Intake, shelf: Shelf,
-        closing: Closing, filters: Filters, files: Files, say: Callable[[link.ToControl], None],
+        self, configure: link.Configure, state: State, taps: Taps, sources: Sources, intake: Intake, filters: Filters,
+        starting: Starting, rolling: Rolling, closing: Closing, errands: Errands, files: Files,
+        say: Callable[[link.ToControl], None],
     ) -> None:  # fmt: skip
-        self._configure, self._memory, self._taps, self._sources = configure, memory, taps, sources
-        self._state: State = memory.state
-        self._intake, self._shelf, self._closing, self._filters = intake, shelf, closing, filters
-        self._files, self._say = files, say
-        self._drafts: dict[int, Draft] = {}
-        self._starting: list[tuple[link.Open, int]] = []
-        self._tasks: dict[tuple[int, str], asyncio.Task[None]] = {}
+        self._configure, self._state, self._taps, self._sources = configure, state, taps, sources
+        self._intake, self._filters = intake, filters
+        self._starting, self._rolling, self._closing = starting, rolling, closing
+        self._errands, self._files, self._say = errands, files, say
+        self._drafts: dict[int, Draft] = {}  # of the taps that are read
+        self._closings: dict[str, asyncio.Task[Sidecar]] = {}
+        self._waiting: dict[str, list[About]] = {}
 
     def take(self, message: link.ToWorker, descriptors: tuple[int, ...]) -> None:
-        """One message of control, with the descriptors that came with it."""
+        """One message of control, with the descriptors that came with it, which are ours from now on."""
         match message:
             case link.Open():
                 self._open(message, descriptors[0])
-            case link.Answer() if self._holds(message) == TapState.HELD:
-                announced = Source.of(*message.announced) if message.announced else None
-                self._taps.answer(message.slot, announced, time.monotonic_ns())
-                self._state.commit()
-            case link.Source() if self._holds(message):
-                announced = Source.of(*message.announced) if message.announced else NOWHERE
-                self._sources.retarget(message.slot, POLICIES[message.policy], announced)
-                self._state.commit()
-            case link.Close():
-                self._close(message)
-            case link.Forget():
-                self._forget(message)
+            case link.Configure():
+                for descriptor in descriptors:
+                    os.close(descriptor)
+            case _ if self._is_soon(message):
+                self._waiting.setdefault(message.recording_id, []).append(message)
+            case _ if self._holds(message):
+                self._about(message)
+            case link.Forget():  # refused, or forgotten already
+                self._strike_out(message.recording_id)
 
     def draft(self, slot: int) -> Draft:
         """What was asked for."""
@@ -69,102 +71,112 @@ class Desk:
     def happened(self, news: list[News]) -> None:
         """What media decided, for events and the log."""
         for tap, event, source in news:
-            recording = self._state.live.taps["recording"][tap].decode()
-            where: dict[str, str | int | float | bool | None] = {"source": str(source.address), "port": source.port}
-            self._say(link.Happened(tap, recording, event, time.time_ns(), where))
-
-    async def finish_all(self) -> None:
-        """Wait for the recordings that are on their way to ready/."""
-        await asyncio.gather(*self._tasks.values())
-
-    def _holds(self, message: link.Open | link.Answer | link.Source | link.Close | link.Forget) -> TapState:
-        return self._taps.holds(message.slot, message.recording_id)
+            record = self._state.live.taps[tap]
+            where: Fields = {"source": str(source.address), "port": source.port}
+            self._tell(tap, event, where)
+            if record["trust"] == Trust.UNANNOUNCED and event in ("receiving", "source_changed"):
+                announced = Source.read(record["announced"])
+                self._tell(tap, "unannounced", where | {"announced": f"{announced.address}:{announced.port}"})
 
     # -- opening
 
-    def _open(self, wanted: link.Open, descriptor: int) -> None:
-        self._drafts[wanted.slot] = self._make_draft(wanted)
-        if self._holds(wanted):  # after a death: the columns know it, the socket is all that was missing
-            self._begin_reading(wanted, descriptor)
-            return
-        if not self._starting:
-            asyncio.get_running_loop().call_later(TOGETHER_S, lambda: asyncio.ensure_future(self._start()))
-        self._starting.append((wanted, descriptor))
+    def _open(self, order: link.Open, descriptor: int) -> None:
+        try:
+            draft, wanted = orders.draft(order, self._configure), orders.wanted(order)
+        except (ValueError, KeyError) as error:
+            return self._starting.refuse(order, descriptor, "order", error)
+        start = Start(order, draft, wanted, descriptor)
+        if self._starting.knows(order.recording_id):
+            os.close(descriptor)  # said twice
+        elif self._holds(order):  # after a death: the columns know it, the socket is all that was missing
+            if self._holds(order) == TapState.HELD and not order.held:
+                self._answer(order)  # the answer came while nobody was here to hear it
+            self.opened(start)
+        else:
+            self._starting.add(start)
 
-    async def _start(self) -> None:
-        """Rule C1: drafts and parts of all that came together, one sync, and only then the columns."""
-        starting, self._starting = self._starting, []
-        drafts = [(self._drafts[wanted.slot], 1) for wanted, _ in starting]
-        begun = await asyncio.get_running_loop().run_in_executor(None, part.begin, self._files, drafts)
-        for (wanted, descriptor), parts in zip(starting, begun, strict=True):
-            if isinstance(parts, OSError):
-                self._refuse(wanted, descriptor, "storage", parts)
-                continue
-            row = self._taps.free_row()
-            try:
-                self._memory.allocate(row)
-            except OSError as error:
-                parts[0].close()
-                self._refuse(wanted, descriptor, "memory", error)
-                continue
-            self._shelf.add(wanted.slot, parts[0])
-            self._taps.open(wanted.slot, self._wanted(wanted), row, time.monotonic_ns())
-            self._state.commit()
-            self._begin_reading(wanted, descriptor)
+    def opened(self, start: Start) -> None:
+        """Rule C1 is durable and the columns are made: read the socket, and do what was said meanwhile."""
+        order = start.order
+        self._drafts[order.slot] = start.draft
+        self._intake.attach(order.slot, start.descriptor)
+        self._filters.attach(order.slot)
+        self._rolling.resume(order.slot, start.draft)
+        self._say(link.Opened(order.slot, order.recording_id))
+        for message in self._waiting.pop(order.recording_id, []):
+            self.take(message, ())
 
-    def _begin_reading(self, wanted: link.Open, descriptor: int) -> None:
-        self._intake.attach(wanted.slot, descriptor)
-        self._filters.admit_networks(wanted.slot)
-        self._say(link.Opened(wanted.slot, wanted.recording_id))
+    def refused(self, message: link.Refused) -> None:
+        """It will never be open: nothing that was said of it matters any more, but that it may be forgotten."""
+        self._say(message)
+        for waiting in self._waiting.pop(message.recording_id, []):
+            if isinstance(waiting, link.Forget):
+                self.take(waiting, ())
 
-    def _refuse(self, wanted: link.Open, descriptor: int, code: str, error: OSError) -> None:
-        os.close(descriptor)
-        del self._drafts[wanted.slot]
-        hint = "look at free space and permissions of the storage folder" if code == "storage" else "lower max_taps"
-        self._say(link.Refused(wanted.slot, wanted.recording_id, code, str(error), hint))
+    def _is_soon(self, message: About) -> bool:
+        """Whether this is about a tap whose ``Open`` is under way, or must still come to this worker."""
+        if self._starting.knows(message.recording_id):
+            return True
+        known = message.slot in self._drafts
+        return isinstance(message, link.Close) and bool(self._holds(message)) and not known
 
-    @staticmethod
-    def _wanted(wanted: link.Open) -> Wanted:
-        announced = Source.of(*wanted.announced) if wanted.announced else NOWHERE
-        return Wanted(wanted.recording_id, wanted.port, POLICIES[wanted.policy], announced, wanted.held)
+    # -- taps that are open
 
-    def _make_draft(self, wanted: link.Open) -> Draft:
-        announced: str | UnsetType = UNSET
-        if wanted.announced:
-            address, port = wanted.announced
-            announced = f"{address}:{port}" if port else address
-        channel = Channel(
-            party=wanted.direction, tap_id=wanted.tap_id, codec=CODECS[wanted.law],
-            source=sidecar.Source(announced=announced),
-        )  # fmt: skip
-        return Draft(
-            recording_id=wanted.recording_id, tap_id=wanted.tap_id, call_id=wanted.call_id or UNSET,
-            node_id=wanted.node_id or UNSET, labels=wanted.labels, direction=wanted.direction, layout=wanted.layout,
-            requested_at=sidecar.moment(wanted.requested_at_ns), name=self._configure.name,
-            encoding=self._configure.encoding, software=f"tapdeck {__version__}", host=socket.gethostname(),
-            channels=(channel,),
-        )  # fmt: skip
+    def _about(self, message: About) -> None:
+        match message:
+            case link.Answer() if self._holds(message) == TapState.HELD:
+                self._answer(message)
+            case link.Source():
+                source, policy = orders.source(message.announced), orders.POLICIES[message.policy]
+                self._sources.retarget(message.slot, policy, source, time.monotonic_ns())
+                self._state.commit()
+            case link.Close():
+                self._close(message)
+            case link.Forget():
+                self._forget(message)
 
-    # -- ending
+    def _answer(self, message: link.Answer | link.Open) -> None:
+        announced = Source.of(*message.announced) if message.announced else None
+        self._taps.answer(message.slot, announced, time.monotonic_ns())
+        self._state.commit()
 
     def _close(self, message: link.Close) -> None:
-        key = message.slot, message.recording_id
-        if key not in self._tasks and self._holds(message):
-            self._tasks[key] = asyncio.ensure_future(self._finish(message))
+        closing = self._closings.get(message.recording_id)
+        if closing is None:
+            closing = self._errands.start(self._finish(message))
+            self._closings[message.recording_id] = closing
+        elif closing.done():  # control did not hear it, or it would not ask
+            self._say(link.Finished(message.slot, message.recording_id, sidecar.encode(closing.result())))
 
-    async def _finish(self, message: link.Close) -> None:
+    async def _finish(self, message: link.Close) -> Sidecar:
         problem = Problem(**message.problem) if message.problem else None
         done = await self._closing.close(message.slot, self._drafts[message.slot], Ending(message.ending), problem)
         self._say(link.Finished(message.slot, message.recording_id, sidecar.encode(done)))
+        return done
 
     def _forget(self, message: link.Forget) -> None:
-        self._tasks.pop((message.slot, message.recording_id), None)
+        """Booked. It may have been booked by what a worker before us said, while we are still at it."""
+        closing = self._closings.get(message.recording_id)
+        if closing is not None and not closing.done():
+            closing.add_done_callback(lambda _: self.take(message, ()))
+            return
+        self._closings.pop(message.recording_id, None)
         self._drafts.pop(message.slot, None)
-        if self._holds(message):
-            self._taps.forget(message.slot)
-            self._state.commit()
-            finishing.forget(self._files, message.recording_id)
         self._filters.forget(message.slot)
-        descriptor = self._intake.release(message.slot)
-        if descriptor is not None:
-            os.close(descriptor)
+        self._intake.release(message.slot)
+        self._taps.forget(message.slot)
+        self._state.commit()
+        self._strike_out(message.recording_id)
+
+    def _strike_out(self, recording_id: str) -> None:
+        """The ledger knows how it ended: the spool need not."""
+        self._errands.start(self._errands.insist("forget", finishing.forget, self._files, recording_id))
+
+    # -- inside
+
+    def _holds(self, message: link.Open | About) -> TapState:
+        return self._taps.holds(message.slot, message.recording_id)
+
+    def _tell(self, tap: int, event: str, fields: Fields) -> None:
+        recording = self._state.live.taps["recording"][tap].decode()
+        self._say(link.Happened(tap, recording, event, time.time_ns(), fields))

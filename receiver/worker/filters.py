@@ -1,59 +1,96 @@
-"""Which sockets the kernel filters for us (rule B4): those whose tap has latched and hears somebody."""
+"""Which sockets the kernel filters for us (rule B4): those whose tap has latched, while nobody else may be let in."""
 
 import socket
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Final
 
 import numpy as np
+import structlog
+from numpy.typing import NDArray
 
-from receiver.media.columns import Policy, TapState
+from receiver.media.columns import ADDRESS, Policy, TapState
 from receiver.media.sources import SILENCE_NS, Source
 from receiver.media.state import State
 from receiver.net import filter as kernel
-from receiver.worker.intake import Intake
+from receiver.worker.intake import Intake, Slots
 
 A_SLICE: Final = 8  # 44 µs each
+ADDRESS_FIELDS: Final = ("high", "low", "port")
+log = structlog.get_logger("worker")
+
+
+class Filter(IntEnum):
+    """What lies on a socket. UNKNOWN: a worker before us may have put something there."""
+
+    NONE = 0
+    UNKNOWN = 1
+    NETWORKS = 2
+    SOURCE = 3
 
 
 class Filters:
-    """Compares what should be filtered with what is, a few changes at a time. Idempotent after a worker's death."""
+    """Compares what should be filtered with what is, a few changes at a time."""
 
     def __init__(self, state: State, intake: Intake, allow: Sequence[str]) -> None:
         self._state, self._intake, self._allow = state, intake, allow
-        self._on: dict[int, Source | None] = {}
+        self._on: NDArray[np.uint8] = np.zeros(state.shape.taps, np.uint8)
+        self._source = np.zeros(state.shape.taps, ADDRESS)
+        self.failed = 0
+        """How often the kernel refused one; the source is checked in media as well."""
 
-    def admit_networks(self, slot: int) -> None:
-        """A tap that admits by the operator's allow-list: everybody else is dropped from the first datagram on."""
-        descriptor = self._intake.socket(slot)
-        if descriptor is not None and self._state.live.taps["policy"][slot] == Policy.ALLOW_LIST:
-            kernel.attach_networks(descriptor, family(descriptor), self._allow)
+    def attach(self, slot: int) -> None:
+        """A tap's socket came. With an allow-list everybody else is dropped from the first datagram on."""
+        self._on[slot] = Filter.UNKNOWN
+        if self._wanted(np.array([slot]), 0)[0] == Filter.NETWORKS:
+            self._change(slot, Filter.NETWORKS)
 
     def forget(self, slot: int) -> None:
         """The tap is over; its socket goes, and its filter with it."""
-        self._on.pop(slot, None)
+        self._on[slot] = Filter.NONE
 
-    def review(self, now_ns: int) -> None:
-        """Attach where a source is latched and heard; take off where another one may have to be let in (rule B5)."""
-        taps = self._state.live.taps
+    def review(self, slots: Slots, now_ns: int) -> None:
+        """Attach where a source is latched and nobody else may come; take off where somebody may (rule B5)."""
+        if not slots.size:
+            return
+        wanted = self._wanted(slots, now_ns)
+        other = self._on[slots] != wanted
+        source = self._state.live.taps["source"][slots]
+        for field in ADDRESS_FIELDS:
+            other |= (wanted == Filter.SOURCE) & (source[field] != self._source[field][slots])
+        for k in np.flatnonzero(other)[:A_SLICE].tolist():
+            self._change(int(slots[k]), Filter(int(wanted[k])))
+
+    def _wanted(self, slots: Slots, now_ns: int) -> NDArray[np.uint8]:
+        """A latched source that is silent keeps its filter only where the policy knows no other one."""
+        taps = self._state.live.taps[slots]
+        announced = taps["announced"]
+        only = np.isin(taps["policy"], (Policy.EXACT, Policy.ANNOUNCED)) & (announced["port"] != 0)
+        for field in ADDRESS_FIELDS:
+            only &= announced[field] == taps["source"][field]
         latched = (taps["state"] == TapState.OPEN) & (taps["stream"] >= 0)
-        heard = now_ns - taps["heard_ns"] < SILENCE_NS
-        wanted = {slot: Source.read(taps["source"][slot]) for slot in np.flatnonzero(latched & heard).tolist()}
-        changes = [slot for slot, source in wanted.items() if self._on.get(slot) != source]
-        changes += [slot for slot in self._on if slot not in wanted]
-        for slot in changes[:A_SLICE]:
-            self._change(slot, wanted.get(slot))
+        closed = latched & (only | (now_ns - taps["heard_ns"] < SILENCE_NS))
+        before = np.where(taps["policy"] == Policy.ALLOW_LIST, Filter.NETWORKS, Filter.NONE)
+        return np.where(closed, Filter.SOURCE, before).astype(np.uint8)
 
-    def _change(self, slot: int, source: Source | None) -> None:
+    def _change(self, slot: int, wanted: Filter) -> None:
         descriptor = self._intake.socket(slot)
-        self._on.pop(slot, None)
         if descriptor is None:
             return
-        if source is not None:
-            kernel.attach(descriptor, family(descriptor), str(source.address), source.port)
-            self._on[slot] = source
-        else:
-            kernel.detach(descriptor)
-            self.admit_networks(slot)
+        source = Source.read(self._state.live.taps["source"][slot])
+        self._on[slot], self._source[slot] = wanted, tuple(source)
+        try:
+            if wanted == Filter.SOURCE:
+                kernel.attach(descriptor, family(descriptor), str(source.address), source.port)
+            elif wanted == Filter.NETWORKS:
+                kernel.attach_networks(descriptor, family(descriptor), self._allow)
+            else:
+                kernel.detach(descriptor)
+        except OSError as error:  # not tried again: strangers cost time now, but are heard no more than before
+            self.failed += 1
+            if self.failed == 1:
+                hint = "see net.core.optmem_max; strangers are told apart without the kernel's help"
+                log.warning("the kernel takes no filter", error=str(error), hint=hint)
 
 
 def family(descriptor: int) -> int:

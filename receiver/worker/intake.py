@@ -1,5 +1,6 @@
 """From the sockets to committed columns: fill the slab, run it, begin the next. One turn per slab (rule K3)."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import Final
@@ -27,36 +28,30 @@ def clocks() -> tuple[int, int]:
 
 
 class Intake:
-    """The sockets of this worker's taps and the slab that they are read into."""
+    """The sockets of this worker's taps, which it owns, and the slab that they are read into."""
 
     def __init__(
         self, state: State, pipeline: Pipeline, drain: Drain, slab: Slab | PlainSlab, tell: Callable[[list[News]], None]
     ) -> None:
         self._state, self._pipeline, self._drain, self._slab, self._tell = state, pipeline, drain, slab, tell
         self._descriptors: dict[int, int] = {}
-        self._paused: set[int] = set()
         self._asked_ns = np.zeros(state.shape.taps, np.int64)
         self._emptied: list[int] = []  # taps whose sockets held nothing more when they were asked
-        self._groups: list[Slots] = [np.empty(0, np.int64)] * GROUPS
+        self._groups: list[Slots] | None = None  # made when somebody asks: taps come by the thousand
         self.starved: Slots = np.empty(0, np.int64)
         """Taps of the last slice whose ring had no room: their sockets wait (design, section 3)."""
 
     def attach(self, slot: int, descriptor: int) -> None:
-        """Read this socket for this tap from the next slice on, if the tap is open."""
+        """Read this socket for this tap from the next slice on, while the tap is open. One from before is closed."""
+        self.release(slot)
         self._descriptors[slot] = descriptor
-        self._regroup()
 
-    def pause(self, slot: int) -> None:
-        """Leave this tap's socket unread from now on; it stays ours until control forgets the tap."""
-        self._paused.add(slot)
-        self._regroup()
-
-    def release(self, slot: int) -> int | None:
-        """Do not read this tap any more; returns its socket."""
+    def release(self, slot: int) -> None:
+        """Let go of this tap's socket; none there is fine."""
         descriptor = self._descriptors.pop(slot, None)
-        self._paused.discard(slot)
-        self._regroup()
-        return descriptor
+        if descriptor is not None:
+            os.close(descriptor)
+        self._groups = None
 
     def socket(self, slot: int) -> int | None:
         """The descriptor that a tap is read from."""
@@ -64,10 +59,20 @@ class Intake:
 
     def members(self, group: int) -> Slots:
         """The taps of one group, open or not."""
+        if self._groups is None:
+            slots = np.array(sorted(self._descriptors), np.int64)
+            self._groups = [slots[slots % GROUPS == each] for each in range(GROUPS)]
         return self._groups[group]
 
+    def everyone(self) -> Slots:
+        """The taps of all groups."""
+        return np.array(sorted(self._descriptors), np.int64)
+
     def read(self, slots: Slots, now_ns: int, every: bool = False) -> int:
-        """Ask the sockets of these taps once, those that are due and have room; run what came. Returns how much that was."""
+        """Ask the sockets of these taps once, those that are due (or ``every`` one) and have room; run what came.
+
+        Returns how many datagrams that were.
+        """
         taps = self._state.live.taps
         wanted = taps["state"][slots] == TapState.OPEN
         if not every:
@@ -142,14 +147,11 @@ class Intake:
         before_ns = int(world["clock_offset_ns"][0])
         world["clock_changes"] += before_ns != 0 and abs(slab.offset_ns - before_ns) > CLOCK_STEP_NS
         world["clock_offset_ns"] = slab.offset_ns
-        # A tap whose socket was left with more in it is not at this tick yet: that more arrived before now (rule A18).
+        # A tap whose socket was left with more in it is not at this tick yet: that more arrived before (rule A18). And
+        # the tick is when the slice began: what came while others were asked is read with the next one.
         state.touch("taps", self._emptied)
-        state.now.taps["ticked_ns"][self._emptied] = slab.now_ns
+        state.now.taps["ticked_ns"][self._emptied] = self._asked_ns[self._emptied]
         self._emptied.clear()
         state.commit()
         if news:
             self._tell(news)
-
-    def _regroup(self) -> None:
-        slots = np.array(sorted(self._descriptors.keys() - self._paused), np.int64)
-        self._groups = [slots[slots % GROUPS == group] for group in range(GROUPS)]

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from receiver.archive.commit import Commit
-from receiver.archive.files import Files
 from receiver.archive.writer import Mark
 from receiver.media.drain import Drain
 from receiver.media.pipeline import Pipeline
@@ -24,7 +23,10 @@ LONGEST_SEGMENT: Final = (1 << 31) // 2 - (1 << 20)  # frames of PCM16 in 2 GiB 
 
 
 class Keeping:
-    """Drains one group of taps a slice once per commit interval, then asks for the commit; gives room back after it."""
+    """Drains one group of taps a slice once per commit interval, then asks for the commit; gives room back after it.
+
+    ``rolled(slot)`` is called when the columns say that a recording goes on in its next part.
+    """
 
     def __init__(
         self, state: State, pipeline: Pipeline, drain: Drain, taps: Taps, shelf: Shelf, commit: Commit,
@@ -35,6 +37,7 @@ class Keeping:
         self._segment_frames = min(segment_frames or LONGEST_SEGMENT, LONGEST_SEGMENT)
         self._waiting: set[int] = set()  # groups that are still to be drained for the next commit
         self._begun_ns = 0
+        self._behind = (0, 0)  # patches and notes that the commit under way covers
         self._returned: deque[int] = deque()
 
     def slice(self, group: int, slots: Slots, now_ns: int) -> None:
@@ -45,34 +48,37 @@ class Keeping:
             self.drain(slots, now_ns)
             self._waiting.discard(group)
             if not self._waiting:
-                self._commit.request()
+                self._request()
         for _ in range(min(len(self._returned), ROOMS_A_SLICE)):
             self._drain.give_back(self._returned.popleft())
 
     def hurry(self, starved: Slots, now_ns: int) -> None:
         """Taps whose ring is full: drain them at once; where the commit is late, give back what is written."""
         self.drain(starved, now_ns)
-        if self._commit.underway and now_ns - self._begun_ns > LATE_NS:
-            state = self._state
-            for row in state.live.taps["row"][starved].tolist():
-                if state.written[row] > state.cleared[row]:
-                    self._drain.give_back(row, late=True)
-                    state.now.world["given_back"] += 1
-            state.commit()
-        elif not self._commit.underway and not self._waiting:
+        state = self._state
+        rows = state.live.taps["row"][starved].astype(np.int64)
+        if self._commit.underway:
+            if now_ns - self._begun_ns > LATE_NS:
+                self.give_back_late(rows.tolist())
+        elif not self._waiting and (state.written[rows] > state.committed[rows]).any():
             self._begun_ns = now_ns
-            self._commit.request()
+            self._request()
 
-    def drain(self, slots: Slots, now_ns: int, ending: bool = False) -> None:
+    def drain(self, slots: Slots, now_ns: int) -> None:
         """Hand on what is ripe of these taps, in one turn; then queue it, and the logs behind it (rules K3, K6)."""
-        spans = self._drain.hand_on(slots, now_ns, ending)
+        spans = self._drain.hand_on(slots, now_ns)
         rolls = self._roll(spans)
-        if spans:
-            self._state.commit()
-        for span in spans:
-            self._shelf.write(self._drain.cut(*span))
+        self._queue(spans)
         for slot in rolls:
             self._rolled(slot)
+        self._shelf.write_logs()
+
+    def end(self, slots: Slots, now_ns: int, wall_ns: int) -> None:
+        """The last drain of these taps: nothing more is waited for, and no segment is begun."""
+        for slot in slots.tolist():
+            self._pipeline.sources.conclude(slot, now_ns, wall_ns)
+        self._state.commit()
+        self._queue(self._drain.hand_on(slots, now_ns, ending=True))
         self._shelf.write_logs()
 
     def review(self, now_ns: int, wall_ns: int) -> None:
@@ -82,24 +88,50 @@ class Keeping:
 
     def durable(self, marks: list[Mark]) -> None:
         """A commit has returned: raise ``committed`` and free the logs. Files are compared: a row may have moved on."""
-        state = self._state
+        state, tap_of = self._state, self._state.live.rows["tap"]
         for mark in marks:
-            if mark.cursor is state.written:
-                slot = int(state.live.rows["tap"][mark.index])
-                if slot >= 0 and mark.file in self._shelf.file_of(slot):
-                    state.committed[mark.index] = max(int(state.committed[mark.index]), mark.upto)
-                    self._returned.append(mark.index)
-            elif mark.cursor is state.patched:
-                state.patches_freed[0] = max(int(state.patches_freed[0]), mark.upto)
-            elif mark.cursor is state.noted:
-                state.notes_freed[0] = max(int(state.notes_freed[0]), mark.upto)
+            if mark.cursor is state.written and tap_of[mark.index] == self._shelf.slot_of(mark.file):
+                state.committed[mark.index] = max(int(state.committed[mark.index]), mark.upto)
+                self._returned.append(mark.index)
+        self.free_logs()
+
+    def free_logs(self) -> None:
+        """A commit was answered, well or not: the places of the patches and notes before it are used again.
+
+        By what was queued when it was asked for, not by its marks: what the disk refused, or belonged to a published
+        recording, has none, and must not block the log for ever.
+        """
+        state = self._state
+        patches, notes = self._behind
+        state.patches_freed[0] = max(int(state.patches_freed[0]), patches)
+        state.notes_freed[0] = max(int(state.notes_freed[0]), notes)
+
+    def give_back_late(self, rows: list[int]) -> None:
+        """Rule K5: free the room of what is written, though no commit says that it is durable. Counted."""
+        for row in rows:
+            self._drain.give_back(row, late=True)
+        self._state.commit()
+
+    def _request(self) -> None:
+        self._behind = self._shelf.write_logs()
+        self._commit.request()
+
+    def _queue(self, spans: list[tuple[int, int, int, int]]) -> None:
+        if spans:
+            self._state.commit()
+        for span in spans:
+            self._shelf.write(self._drain.cut(*span))
 
     def _roll(self, spans: list[tuple[int, int, int, int]]) -> list[int]:
-        """Rule C7, in the same turn: recordings whose present part is long enough go on in the next one."""
+        """Rule C7, in the same turn: recordings whose present part is long enough go on in the next one.
+
+        Not before the part before is a WAV: at any death at most two parts of a recording are unfinished.
+        """
         rolls = []
         for slot, row, _, upto in spans:
             frame = self._pipeline.timeline.frame(row, upto)
-            if frame - int(self._state.now.taps["segment_frame"][slot]) >= self._segment_frames:
+            long_enough = frame - int(self._state.now.taps["segment_frame"][slot]) >= self._segment_frames
+            if long_enough and self._shelf.may_roll(slot):
                 self._taps.roll(slot, frame)
                 rolls.append(slot)
         return rolls

@@ -6,31 +6,57 @@ Control owns the file and never looks into it. What the kernel writes into is al
 
 import mmap
 import os
+import sys
+from typing import Final
 
-from receiver.media.state import Shape, State
+import structlog
+
+from receiver.media.state import LAYOUT, MAGIC, LayoutError, Shape, State
 from receiver.net.slab import slab_octets
 
-SLAB_ROWS = 4_096
+SLAB_ROWS: Final = 4_096
+_HEAD: Final = MAGIC + LAYOUT.to_bytes(8, sys.byteorder)  # how a memory begins that this version laid out
+log = structlog.get_logger("worker")
 
 
 class Memory:
-    """One mapping of the file behind ``descriptor``. Raises OSError, or LayoutError for another version's memory."""
+    """One mapping of the file behind ``descriptor``.
+
+    Raises OSError where even what all taps share has no space, and LayoutError for the memory of another version or of
+    other settings, of which nothing is changed or mapped.
+    """
 
     def __init__(self, descriptor: int, taps: int, window: int) -> None:
         self._descriptor = descriptor
         shape = Shape.of(taps, window, slab_octets(SLAB_ROWS))
         octets, before_ring = State.needed(shape)
-        self.fresh = os.fstat(descriptor).st_size == 0
-        if self.fresh:
-            os.ftruncate(descriptor, octets)
+        self._require(octets)
+        os.ftruncate(descriptor, octets)
         os.posix_fallocate(descriptor, 0, before_ring)
-        self._map = mmap.mmap(descriptor, min(octets, os.fstat(descriptor).st_size))
+        self._map = mmap.mmap(descriptor, octets)
         self.state = State(self._map, shape)
-        for row in range(shape.taps, shape.rows):  # spare ones: probation cannot wait for memory
-            self.allocate(row)
+        self.fresh = self.state.fresh
+        """Whether nobody had it before us, or only somebody who died before it was laid out."""
+        self._allocate_spares(shape)
 
     def allocate(self, row: int) -> None:
         """Have the memory of a ring row, now; OSError (ENOSPC) where there is none."""
         if not self.state.allocated[row]:
             os.posix_fallocate(self._descriptor, *self.state.ring_extent(row))
             self.state.allocated[row] = 1
+
+    def _require(self, octets: int) -> None:
+        """Look before anything is changed: an empty file, one not laid out yet, or one of ours of this size."""
+        size, head = os.fstat(self._descriptor).st_size, os.pread(self._descriptor, len(_HEAD), 0)
+        if any(head[: len(MAGIC)]) and head != _HEAD:
+            raise LayoutError(f"the memory begins with {head!r}, not with {_HEAD!r}")
+        if size not in (0, octets):
+            raise LayoutError(f"the memory has {size} octets, these settings need {octets}")
+
+    def _allocate_spares(self, shape: Shape) -> None:
+        """Probation cannot wait for memory; where there is too little of it, fewer sources are tried at a time."""
+        try:
+            for row in range(shape.taps, shape.rows):
+                self.allocate(row)
+        except OSError as error:
+            log.error("too little memory for all spare rows", error=str(error), hint="lower [media].max_taps")

@@ -1,10 +1,11 @@
 """Rule K5: what a dead worker left on the memory, taken up before anything is received, in this order.
 
-Pointers (and pages, rule K1); clear again; ``pwrite`` [written, playout) of every tap from the ring; the patch log and the
-notes; the slab in hand. Then the sockets. Each step may be cut short by another death and is done again.
+Pointers (and pages, rule K1); clear again; ``pwrite`` [written, playout) of every tap from the ring; the patch log and
+the notes; the slab in hand. Then the sockets. Each step may be cut short by another death and is done again.
 """
 
 import numpy as np
+import structlog
 
 from receiver.archive.files import Files
 from receiver.archive.finish import finished
@@ -16,6 +17,8 @@ from receiver.media.taps import Taps
 from receiver.net.slab import PlainSlab, Slab
 from receiver.worker.intake import Intake
 from receiver.worker.shelf import Shelf
+
+log = structlog.get_logger("worker")
 
 
 class Recovery:
@@ -45,7 +48,7 @@ class Recovery:
     def reopen(self) -> None:
         """The growing files of every tap whose recording is not published yet."""
         taps = self._state.live.taps
-        open_ = np.flatnonzero((taps["state"] == TapState.OPEN) | (taps["state"] == TapState.HELD))
+        open_ = np.flatnonzero(taps["state"] != TapState.FREE)
         for slot in open_.tolist():
             recording_id = taps["recording"][slot].decode()
             if finished(self._files, recording_id) is None:
@@ -72,7 +75,12 @@ class Recovery:
         ports = self._state.live.taps["port"][datagrams.tap]
         sources = datagrams.high, datagrams.low, datagrams.port
         wall_ns = datagrams.arrival_ns + self._slab.offset_ns
-        set_aside(self._files, worker, wall_ns, sources, ports, datagrams.octets, datagrams.size)
+        name = None
+        try:
+            name = set_aside(self._files, worker, wall_ns, sources, ports, datagrams.octets, datagrams.size)
+        except OSError as error:  # evidence is worth less than the sound of everybody else
+            log.error("slab not kept", error=str(error))
+        log.error("two workers died on these datagrams, they are set aside", file=name, datagrams=count)
         for slot in np.unique(datagrams.tap).tolist():
             self._taps.blame(slot, Flaw.SET_ASIDE)
         self._state.now.world["set_aside"] += 1

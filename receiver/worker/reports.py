@@ -1,9 +1,12 @@
 """Once a second: what control and the API are told, as columns of all taps that changed."""
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from receiver import link
 from receiver.archive.commit import Commit
@@ -12,77 +15,86 @@ from receiver.media.columns import Role, TapState
 from receiver.media.state import State
 from receiver.net.tick import Tick
 from receiver.wire.rtp import Verdict
-from receiver.worker.intake import clocks
+from receiver.worker.intake import Slots, clocks
 from receiver.worker.story import MALFORMED
 
-TAPS_A_MESSAGE = 250
+TAPS_A_MESSAGE: Final = 250
+DROPS: Final = (Path("/proc/net/snmp"), Path("/proc/net/snmp6"))
+Column = NDArray[Any]
 
 
 class Reports:
-    """Reads the committed columns; keeps only what it said last."""
+    """Reads the committed columns; keeps only what it said last. ``drops``: see `kernel_drops`."""
 
-    def __init__(self, state: State, tick: Tick, writer: Writer, commit: Commit) -> None:
+    def __init__(
+        self, state: State, tick: Tick, writer: Writer, commit: Commit, drops: Callable[[], int] | None = None
+    ) -> None:
         self._state, self._tick, self._writer, self._commit = state, tick, writer, commit
-        self._said = np.zeros(state.shape.taps, np.int64)
-        self._packets, self._at_ns = 0, time.monotonic_ns()
+        self._drops = drops or kernel_drops
+        self._drops_before = self._drops()
+        self._said = np.full((2, state.shape.taps), -1, np.int64)
+        self._packets, self._at_ns = self._counted(), clocks()[0]
 
     def make(self) -> Iterator[link.Report]:
-        """Messages, at least one: taps whose datagrams changed since the last time, and the gauges."""
+        """Messages, at least one: taps of which something changed since the last time, and the gauges."""
         now_ns, offset_ns = clocks()
         taps = self._state.live.taps
-        total = taps["verdicts"].sum(axis=1) + taps["epochs"]
-        changed = np.flatnonzero((taps["state"] == TapState.OPEN) & (total != self._said))
-        self._said[changed] = total[changed]
-        gauges, tallies = self._gauges(now_ns), self._tallies()
-        for start in range(0, max(changed.size, 1), TAPS_A_MESSAGE):
-            yield self._columns(changed[start : start + TAPS_A_MESSAGE], offset_ns, now_ns, gauges, tallies)
+        # A slot may have gone to another tap with the same count meanwhile: when it was opened tells them apart.
+        present = np.stack((taps["verdicts"].sum(axis=1) + taps["epochs"], taps["answered_ns"]))
+        new = (present != self._said).any(axis=0) & np.isin(taps["state"], (TapState.OPEN, TapState.CLOSING))
+        slots = np.flatnonzero(new)
+        self._said[:, slots] = present[:, slots]
+        columns = self._columns(slots, offset_ns)
+        whole = link.Report(
+            at_ns=now_ns + offset_ns, tallies=self._tallies(), gauges=self._gauges(now_ns),
+            recording_ids=[text.decode() for text in taps["recording"][slots].tolist()],
+            **{name: column.tolist() for name, column in columns.items()},
+        )  # fmt: skip
+        return whole.pieces(TAPS_A_MESSAGE)
 
-    def _columns(
-        self, slots: np.ndarray, offset_ns: int, now_ns: int, gauges: dict[str, float], tallies: dict[str, int]
-    ) -> link.Report:
+    def _columns(self, slots: Slots, offset_ns: int) -> dict[str, Column]:
         live = self._state.live
-        taps = live.taps[slots]
-        sums = self._sums(slots)
-        row = taps["row"].astype(np.int64)
+        taps, row = live.taps[slots], live.taps["row"][slots].astype(np.int64)
         count = live.rows["splices"][row]
         shift = np.where(count > 0, live.rows["splice_shift"][row, np.maximum(count - 1, 0)], live.rows["shift"][row])
-        edge = np.where(taps["first_ns"] > 0, live.rows["edge"][row] + shift, 0)
-        wall = {
-            name: np.where(taps[name] > 0, taps[name] + offset_ns, 0).tolist() for name in ("heard_ns", "first_ns")
+        wall = {name: np.where(taps[name] > 0, taps[name] + offset_ns, 0) for name in ("heard_ns", "first_ns")}
+        return {
+            "slots": slots,
+            **self._sums(slots),
+            "invalid": taps["verdicts"][:, MALFORMED].sum(axis=1),
+            "foreign": taps["verdicts"][:, Verdict.FOREIGN],
+            "heard_ns": wall["heard_ns"],
+            "first_ns": wall["first_ns"],
+            "edge_frames": np.where(taps["first_ns"] > 0, live.rows["edge"][row] + shift, 0),
         }
-        return link.Report(
-            at_ns=now_ns + offset_ns, slots=slots.tolist(), recording_ids=[text.decode() for text in taps["recording"]],
-            **{name: column.tolist() for name, column in sums.items()},
-            invalid=taps["verdicts"][:, MALFORMED].sum(axis=1).tolist(),
-            foreign=taps["verdicts"][:, Verdict.FOREIGN].tolist(),
-            heard_ns=wall["heard_ns"], first_ns=wall["first_ns"], edge_frames=edge.tolist(),
-            tallies=tallies, gauges=gauges,
-        )  # fmt: skip
 
-    def _sums(self, slots: np.ndarray) -> dict[str, np.ndarray]:
+    def _sums(self, slots: Slots) -> dict[str, Column]:
         """Counters of each tap over all its streams, those that were buried included."""
         live = self._state.live
         mine = np.flatnonzero(live.streams["role"] >= Role.LIVE)
         statistics, owner = live.streams["statistics"][mine], live.streams["tap"][mine]
-        expected = statistics["highest_sequence"] - statistics["base_sequence"] + 1
         buried = live.taps["buried"]
-        sums = {}
-        for name in ("packets", "duplicate", "reordered", "late_lost"):
+        expected = statistics["highest_sequence"] - statistics["base_sequence"] + 1
+
+        def over_streams(name: str, present: Column) -> Column:
             whole = buried[name].copy()
-            np.add.at(whole, owner, statistics[name])
-            sums[name] = whole[slots]
-        whole = buried["highest_sequence"].copy()
-        np.add.at(whole, owner, expected)
-        sums["lost"] = whole[slots] - sums["packets"]  # RFC 3550 A.3
+            np.add.at(whole, owner, present)
+            return np.asarray(whole[slots])
+
+        plain = ("packets", "duplicate", "reordered", "late_lost")
+        sums = {name: over_streams(name, statistics[name]) for name in plain}
+        sums["lost"] = over_streams("highest_sequence", expected) - sums["packets"]  # RFC 3550 A.3
         return sums
 
     def _tallies(self) -> dict[str, int]:
         counts = self._state.live.world["verdicts"][0]
         return {verdict.name.lower(): int(counts[verdict]) for verdict in Verdict}
 
+    def _counted(self) -> int:
+        return int(self._state.live.world["verdicts"][0, : Verdict.EVENT + 1].sum())
+
     def _gauges(self, now_ns: int) -> dict[str, float]:
-        world = self._state.live.world[0]
-        packets = int(world["verdicts"][: Verdict.EVENT + 1].sum())
+        world, packets = self._state.live.world[0], self._counted()
         rate = (packets - self._packets) * 1e9 / max(now_ns - self._at_ns, 1)
         self._packets, self._at_ns = packets, now_ns
         return {
@@ -95,5 +107,26 @@ class Reports:
             "rooms_given_back": int(world["given_back"]),
             "patch_log_full": int(world["patch_full"]),
             "clock_changes": int(world["clock_changes"]),
+            "kernel_drops": self._drops() - self._drops_before,
             "packets_per_s": round(rate, 1),
         }
+
+
+def kernel_drops() -> int:
+    """Datagrams that found a full socket buffer, of all programs in this network namespace (rule B6)."""
+    drops = 0
+    for path in DROPS:
+        try:
+            drops += rcvbuf_errors(path.read_text())
+        except OSError:
+            continue
+    return drops
+
+
+def rcvbuf_errors(text: str) -> int:
+    """Read them in the kernel's two ways of writing: a line of names above one of numbers, or one name a line."""
+    lines = [line.split() for line in text.splitlines()]
+    for heads, numbers in pairwise(lines):
+        if heads and heads[0] == "Udp:" == numbers[0] and "RcvbufErrors" in heads:
+            return int(numbers[heads.index("RcvbufErrors")])
+    return sum(int(line[1]) for line in lines if line and line[0] == "Udp6RcvbufErrors")

@@ -7,10 +7,12 @@ import numpy as np
 from msgspec import UNSET
 
 from receiver.archive import sidecar
+from receiver.archive.gaps import Stretch
+from receiver.archive.sidecar import Reason
 from receiver.media.columns import CLOCK_RATE, NOTE, STATISTICS, Flaw, NoteKind, Trust
 from receiver.media.sources import Source
 from receiver.media.state import Records
-from receiver.media.taps import Picture
+from receiver.media.taps import Damage, Picture
 from receiver.wire.g711 import PCMA, PCMU
 from receiver.wire.rtp import Verdict
 
@@ -26,6 +28,10 @@ _FLAWS = {
                        "compare `seen` with `announced`; set [media].source if this is as it should be"),
     Flaw.LATE_LOST: ("late_lost", "packets came after their place in the file was closed", ""),
     Flaw.NO_ROOM: ("no_room", "packets found no room in the ring", "is the disk too slow? see [media].window_ms"),
+    Damage.WRITE_FAILED: ("write_failed", "sound that had arrived could not be written; it is in the list of gaps",
+                          "see to the disk; the log tells when it was"),
+    Damage.SYNC_FAILED: ("sync_failed", "the disk failed while it was to keep this sound; nobody can vouch for it",
+                         "see to the disk; the log tells when it was"),
     Flaw.NOTES_LOST: ("notes_lost", "not every epoch could be written down", "is the disk too slow?"),
 }  # fmt: skip
 
@@ -53,19 +59,18 @@ def described(draft: sidecar.Draft, octets: bytes) -> tuple[sidecar.Channel, ...
     last = next((note for note in notes[::-1] if note["kind"] == NoteKind.SOURCE), None)
     source = base.source
     if last is not None:
-        trust = Trust(int(last["trust"])).name.lower()
         announced = source.announced if source is not UNSET else UNSET
-        source = sidecar.Source(announced=announced, seen=name(last["source"]), trust=trust)
+        source = sidecar.Source(announced=announced, seen=name(last["source"]), trust=trust_in_words(last["trust"]))
     return (sidecar.Channel(party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams),)
 
 
-def faults(picture: Picture, written: list[str]) -> tuple[sidecar.Problem, ...]:
-    """Why a recording is ``degraded``; none: everything that reached us is in the file."""
+def faults(picture: Picture, notes: int) -> tuple[sidecar.Problem, ...]:
+    """Why a recording is ``degraded``; none: all that reached us is in the file. ``notes``: how many were found."""
     flaws = int(picture.tap["flaws"])
     late = sum(int(stream["statistics"]["late_lost"]) for stream in picture.streams)
     flaws |= Flaw.LATE_LOST if late else 0
-    found = [sidecar.Problem(*words) for flaw, words in _FLAWS.items() if flaws & flaw]
-    return (*(sidecar.Problem("write_failed", message, "see the log") for message in written), *found)
+    flaws |= Flaw.NOTES_LOST if notes < picture.tap["notes"] else 0
+    return tuple(sidecar.Problem(*words) for flaw, words in _FLAWS.items() if flaws & flaw)
 
 
 def nothing(picture: Picture) -> sidecar.Problem | None:
@@ -80,11 +85,11 @@ def nothing(picture: Picture) -> sidecar.Problem | None:
     )  # fmt: skip
 
 
-def stretches(notes: Records) -> Iterator[tuple[int, int]]:
-    """Frames in which nobody sent: what an epoch left out behind the sound before it, as (frame, frames)."""
+def stretches(notes: Records) -> Iterator[Stretch]:
+    """Frames in which nobody sent: what an epoch left out behind the sound before it (rule A7)."""
     for note in notes:
         if note["kind"] == NoteKind.EPOCH and note["frames"]:
-            yield int(note["frame"]) - int(note["frames"]), int(note["frames"])
+            yield Stretch(int(note["frame"]) - int(note["frames"]), int(note["frames"]), 0, Reason.NOT_SENT)
 
 
 def name(record: Any) -> str:
@@ -93,14 +98,20 @@ def name(record: Any) -> str:
     return f"{source.address}:{source.port}" if source.address.version == 4 else f"[{source.address}]:{source.port}"
 
 
+def trust_in_words(trust: Any) -> str:
+    """As the sidecar says it."""
+    return Trust(int(trust)).name.lower().replace("_", "-")
+
+
 def _source(tap: Any, notes: Records, base: sidecar.Channel) -> sidecar.Source:
     announced = base.source.announced if base.source is not UNSET else UNSET
     if not tap["first_ns"]:
         return sidecar.Source(announced=announced)
     moves = [note for note in notes if note["kind"] == NoteKind.SOURCE][1:]
     changes = tuple(sidecar.SourceChange(sidecar.moment(int(n["wall_ns"])), name(n["source"])) for n in moves)
-    trust = Trust(int(tap["trust"])).name.lower()
-    return sidecar.Source(announced=announced, seen=name(tap["source"]), trust=trust, changes=changes)
+    return sidecar.Source(
+        announced=announced, seen=name(tap["source"]), trust=trust_in_words(tap["trust"]), changes=changes
+    )
 
 
 def _streams(picture: Picture, notes: Records) -> Iterator[sidecar.Stream]:

@@ -96,6 +96,15 @@ def test_a_file_never_becomes_shorter_in_the_log(files: Files) -> None:
     log.close()
 
 
+def test_a_file_never_becomes_shorter_in_a_log_that_is_begun_anew(files: Files) -> None:
+    Part.create(files, PartKey(ID, 0, 0, 0)).close()
+    log = CommitLog(files, 0, rotate_octets=60)
+    for octets in (30, 20, 10, 5):
+        log.append({A: octets})
+    assert read_log(files, 0) == {A: 30}
+    log.close()
+
+
 def test_behind_a_torn_tail_the_next_process_is_read_all_the_same(files: Files) -> None:
     for recording in (ID, OTHER):
         Part.create(files, PartKey(recording, 0, 0, 0)).close()
@@ -165,6 +174,33 @@ def test_behind_an_append_that_failed_the_log_is_begun_anew(tmp_path: Path) -> N
     assert read_log(files, 0) == {A: 10}
     files.failing = False
     log.append({A: 30})
+    assert read_log(files, 0) == {A: 30}
+    log.close()
+    files.close()
+
+
+def test_c3_a_log_whose_sync_failed_is_never_synced_again(tmp_path: Path) -> None:
+    """After a failed fsync Linux drops the pages and says yes the second time."""
+
+    class Failing(Watched):
+        failing = False
+
+        def fdatasync(self, descriptor: int) -> None:
+            super().fdatasync(descriptor)
+            if self.failing:
+                raise OSError(errno.EIO, "Input/output error")
+
+    files = Failing(tmp_path)
+    Part.create(files, PartKey(ID, 0, 0, 0)).close()
+    log = CommitLog(files, 0)
+    files.failing = True
+    with pytest.raises(OSError, match="Input/output"):
+        log.append({A: 20})
+    files.failing = False
+    files.calls.clear()
+    log.append({A: 30})
+    assert ("fdatasync", names.log(0)) not in files.calls
+    assert ("fsync", f"{names.log(0)}.tmp") in files.calls
     assert read_log(files, 0) == {A: 30}
     log.close()
     files.close()

@@ -63,6 +63,7 @@ def test_c4_a_recording_comes_into_ready_whole_and_described(files: Files, tmp_p
     done = finish(files, spooled(files))
     assert lying(tmp_path) == [f"{NAME}.json", f"{NAME}.wav"]
     assert lying(tmp_path, "spool") == [f"{ID}.done"]
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "ready").iterdir()} == {0o640}
     frames = read_wav(tmp_path / "ready" / f"{NAME}.wav")
     assert np.array_equal(frames[:, 0], np.where(SAMPLES == ABSENT, 0, SAMPLES)[160:])
     assert decode((tmp_path / "ready" / f"{NAME}.json").read_bytes()) == done

@@ -1,13 +1,11 @@
 """The list of gaps: exactly what is absent, whatever the pattern, the chunks and the reasons."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.archive.gaps import Stretch, explain, in_order, join, merge, runs
+from receiver.archive.gaps import Stretch, explain, in_order, merge, runs
 from receiver.archive.sidecar import Gap, Reason
 from receiver.media.block import ABSENT
 from tests.archive.world import as_tuples, gaps_by_hand
@@ -31,11 +29,14 @@ def test_runs_of_any_mask(mask: list[bool]) -> None:
     assert runs(np.array(mask, bool)).tolist() == by_hand(mask)
 
 
-@given(mask=masks, cuts=st.lists(st.integers(0, 80), max_size=6))
-def test_a_run_over_the_border_of_chunks_is_one(mask: list[bool], cuts: list[int]) -> None:
-    edges = sorted({0, len(mask), *(cut for cut in cuts if cut < len(mask))})
-    pieces = [runs(np.array(mask[first:last], bool)) + first for first, last in pairwise(edges)]
-    assert join(pieces).tolist() == by_hand(mask)
+@given(mask=masks, chunk=st.integers(1, 12))
+def test_a_run_over_the_border_of_chunks_is_one(mask: list[bool], chunk: int) -> None:
+    absent = np.concatenate(
+        [np.empty((0, 2), np.int64)]
+        + [runs(np.array(mask[first:][:chunk], bool)) + first for first in range(0, len(mask), chunk)]
+    )
+    told = [[gap.frame, gap.frame + gap.frames] for gap in explain(absent, 0, [])]
+    assert told == by_hand(mask)
 
 
 stretches = st.lists(

@@ -126,6 +126,16 @@ def test_c4_our_own_twin_is_ours(content: bytes | None, files: Files, tmp_path: 
     assert lying(tmp_path) == [JSON, WAV]
 
 
+def test_c4_the_same_file_is_told_without_reading_it(tmp_path: Path) -> None:
+    files = Watched(tmp_path)
+    sidecar = prepared(files)
+    files.link(names.woven(ID, 0), f"ready/{WAV}")
+    files.calls.clear()
+    publish(files, STEM, sidecar)
+    assert "pread" not in [verb for verb, _ in files.calls]
+    files.close()
+
+
 def test_a_link_or_a_folder_of_our_name_is_a_strangers(files: Files, tmp_path: Path) -> None:
     (tmp_path / "ready" / WAV).symlink_to(tmp_path / "spool" / f"{ID}.0.wav")
     (tmp_path / "ready" / f"{STEM}-2.wav").mkdir()

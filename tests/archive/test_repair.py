@@ -188,6 +188,28 @@ def test_c5_a_recording_whose_twin_is_in_ready_is_only_unlinked(files: Files, tm
     assert lying(tmp_path, "spool") == ["commits-0.log"]
 
 
+def test_c5_a_twin_that_a_job_took_away_meanwhile_is_not_published_again(tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    template.mkdir()
+    files = Files(template)
+    finish(files, facts(lay(files, [SAMPLES]), [8_000]))
+    files.unlink(names.done(ID))
+    logged(files, lay(files, [SAMPLES]), [12_000])
+    files.close()
+    for _, directory in kill_everywhere(tmp_path, template, lambda files: repair(files, set(), knows_nothing)):
+        if lying(directory, "spool") != [f"{ID}.0.0.0.part", f"{ID}.draft", "commits-0.log"]:
+            for name in lying(directory):  # only once the repair has seen it
+                (directory / "ready" / name).unlink()
+            expected = []
+        else:
+            expected = [f"{NAME}.json", f"{NAME}.wav"]
+        files = Files(directory)
+        repair(files, set(), knows_nothing)
+        assert lying(directory) == expected
+        assert lying(directory, "spool") == ["commits-0.log"]
+        files.close()
+
+
 def test_c5_a_finish_that_was_killed_is_gone_on_with_and_not_recovered(tmp_path: Path) -> None:
     """Once the final sidecar is in spool it holds: what was complete stays complete."""
     template = tmp_path / "template"

@@ -147,11 +147,15 @@ def test_p4_rolling_killed_at_any_call_ends_with_the_same_names_once(tmp_path: P
     assert kills > 40
 
 
-def test_p4_a_finish_completes_the_rolls_that_a_dead_worker_left(tmp_path: Path) -> None:
-    template, keys = template_of(tmp_path)
+@pytest.mark.parametrize("whole", [WHOLE, np.full(300, ABSENT)], ids=["sound", "nothing ever came"])
+def test_p4_a_finish_completes_the_rolls_that_a_dead_worker_left(whole: Sound, tmp_path: Path) -> None:
+    template, keys = template_of(tmp_path, whole)
     for _, directory in kill_everywhere(tmp_path, template, lambda files: rolled(files, keys, CUTS)):
         files = Files(directory)
-        check_all(directory, finish(files, facts(keys[2], [300])))
+        done = finish(files, facts(keys[2], [300]))
+        assert lying(directory, "spool") == [f"{ID}.done"]
+        if done.outcome is not Outcome.EMPTY:
+            check_all(directory, done)
         files.close()
 
 

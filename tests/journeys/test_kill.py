@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -92,12 +93,25 @@ async def test_p3_a_worker_killed_at_every_named_point_costs_nothing(
     assert_exact(found)
 
 
-DEADLY = {  # rule: where it protects, and the weather in which its absence shows
-    "K2": (["after the receive"], WEATHERS),
-    "K3": (["before the generation", "inside placing"], WEATHERS),
-    "K4": (["between clear and raise"], ("bursty",)),
-    "K5": (["between drain and write"], WEATHERS),
-    "K6": (["between patch and write"], ("late",)),
+class Tooth(NamedTuple):
+    """Where a rule protects, the weather in which its absence shows, and how often a worker passes before it dies."""
+
+    points: tuple[str, ...]
+    weathers: Sequence[str] = WEATHERS
+    passes: tuple[int, int] = (1, 20)
+
+    def plan(self) -> list[str]:
+        """Eight deaths at each point."""
+        dice = random.Random(13)
+        return [f"{point} {dice.randint(*self.passes)}" for point in self.points * 8]
+
+
+TEETH = {
+    "K2": Tooth(("after the receive",)),
+    "K3": Tooth(("before the generation", "inside placing")),
+    "K4": Tooth(("between clear and raise",), ("bursty",), (25, 45)),  # a second and a half of 20 taps
+    "K5": Tooth(("between drain and write",)),
+    "K6": Tooth(("between patch and write",), ("late",), (1, 2)),
 }
 
 
@@ -106,9 +120,8 @@ DEADLY = {  # rule: where it protects, and the weather in which its absence show
 async def test_k_without_one_of_its_rules_the_test_is_red(
     rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    points, weathers = DEADLY[rule]
-    plan = deaths_at(points, 8, random.Random(13))
-    found, died = await record_and_die(tmp_path, monkeypatch, 20, 18.0, plan, weathers, without=rule)
+    tooth = TEETH[rule]
+    found, died = await record_and_die(tmp_path, monkeypatch, 20, 22.0, tooth.plan(), tooth.weathers, without=rule)
     assert died > 0
     assert any(not proof.exact for proof in found), f"rule {rule} was taken out and nobody noticed"
 
@@ -118,9 +131,7 @@ async def test_k_without_one_of_its_rules_the_test_is_red(
 async def test_k_with_all_rules_the_same_deaths_cost_nothing(
     rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    points, weathers = DEADLY[rule]
-    found, died = await record_and_die(
-        tmp_path, monkeypatch, 20, 18.0, deaths_at(points, 8, random.Random(13)), weathers
-    )
+    tooth = TEETH[rule]
+    found, died = await record_and_die(tmp_path, monkeypatch, 20, 22.0, tooth.plan(), tooth.weathers)
     assert died > 0
     assert_exact(found)

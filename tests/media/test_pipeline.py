@@ -88,7 +88,7 @@ def play(weather: Weather, rig: Rig, reference: Reference) -> None:
     k, now_ns = 0, START
     bounds = sorted({*weather.cuts, *weather.drains, len(weather.packets)})
     for bound in bounds:
-        while k < bound:
+        while k < min(bound, len(weather.packets)):
             most = rig.room()
             batch = weather.packets[k : min(bound, k + most)]
             if not batch:  # the kernel queues meanwhile

@@ -1,0 +1,108 @@
+"""How a command talks to the daemon: the standard library's HTTP client, because a command should start at once."""
+
+import http.client
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
+
+import click
+
+from receiver.cli.common import Away, settings_of
+
+TIMEOUT_S: Final = 90.0  # longer than the longest ?wait=
+PAGE: Final = 500
+
+with_daemon: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
+    "--url", envvar="TAPDECK_URL", help="Where the daemon's API is; default: [http].listen of the configuration."
+)
+"""Gives a command ``url: str | None``, for `Client`."""
+
+
+class Denied(click.ClickException):
+    """The daemon answered with a problem (exit 1)."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        detail, hint = problem.get("detail") or f"HTTP status {status}", problem.get("hint")
+        super().__init__(f"{detail}; {hint}" if hint else str(detail))
+        self.status, self.problem = status, problem
+
+    def show(self, file: Any = None) -> None:
+        """As all errors of ours look."""
+        click.echo(f"tapdeck: {self.message}", err=True)
+
+
+class Client:
+    """The daemon at ``url``, else where the configuration says. Raises `Away` (exit 69) and `Denied`."""
+
+    def __init__(self, config: Path | None, url: str | None) -> None:
+        settings = settings_of(config)
+        self.url = url or os.environ.get("TAPDECK_URL") or _url_of(*settings.http.endpoint)
+        self._token = settings.http.token
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise click.UsageError(f"--url: expected something like http://127.0.0.1:8080, found {self.url!r}")
+        self._https, self._host, self._port = parts.scheme == "https", parts.hostname, parts.port
+        self._base = parts.path.rstrip("/")
+
+    def get(self, path: str, **query: str | int | None) -> Any:
+        """GET; None in the query is left out."""
+        return self._ask("GET", path, query, None)
+
+    def post(self, path: str, body: object = None, **query: str | int | None) -> Any:
+        """POST a JSON document, if there is one."""
+        return self._ask("POST", path, query, body)
+
+    def pages(self, path: str, name: str, limit: int, **query: str | int | None) -> Iterator[dict[str, Any]]:
+        """The rows of a listing, page by page, up to ``limit``."""
+        after = None
+        while limit > 0:
+            page = self.get(path, **query, limit=min(limit, PAGE), after=after)
+            yield from page[name]
+            limit -= len(page[name])
+            after = page.get("next")
+            if after is None:
+                return
+
+    def _ask(self, method: str, path: str, query: Mapping[str, str | int | None], body: object) -> Any:
+        given = {key: value for key, value in query.items() if value is not None}
+        target = f"{self._base}{path}" + (f"?{urlencode(given)}" if given else "")
+        headers = {"Accept": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        kind = http.client.HTTPSConnection if self._https else http.client.HTTPConnection
+        connection = kind(self._host, self._port, timeout=TIMEOUT_S)
+        try:
+            connection.request(method, target, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            octets = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            said = getattr(error, "strerror", None) or error or type(error).__name__
+            raise Away(f"no daemon answers at {self.url} ({said})", "is `tapdeck run` running?") from error
+        finally:
+            connection.close()
+        return _answer(response.status, octets, self.url)
+
+
+def _answer(status: int, octets: bytes, url: str) -> Any:
+    try:
+        answer = json.loads(octets)
+    except ValueError:
+        raise Away(f"what answers at {url} is no tapdeck (HTTP status {status})", "look at --url") from None
+    if status == 401:
+        raise Away(f"the daemon at {url} refused the token", "set [http].token here as it is there")
+    if status >= 400:
+        raise Denied(status, answer if isinstance(answer, dict) else {})
+    return answer
+
+
+def _url_of(host: str, port: int) -> str:
+    """A daemon that listens everywhere is also here."""
+    if host != "localhost" and ip_address(host).is_unspecified:
+        host = "::1" if ":" in host else "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,154 @@
+"""``tapdeck tap open|list|show|stop``."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from receiver.cli.client import Client, with_daemon
+from receiver.cli.common import print_json, print_table, with_config, with_json
+
+
+@click.group()
+def command() -> None:
+    """Open, list, show, stop taps."""
+
+
+def labels_of(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """``--label K=V``, any number of times."""
+    labels = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"expected NAME=VALUE, found {text!r}")
+        labels[name] = value
+    return labels
+
+
+@command.command("open")
+@click.option("--source", metavar="ADDR[:PORT]|any", help='Who may send; "any" takes the first sender that comes.')
+@click.option("--codec", type=click.Choice(["PCMU", "PCMA", "OPUS"], case_sensitive=False))
+@click.option("--device", type=click.Choice(["rtp", "ws"]))
+@click.option("--layout", type=click.Choice(["mono", "stereo"]))
+@click.option("--direction", type=click.Choice(["speak", "listen", "both"]), help="Whom one will hear.")
+@click.option("--srtp-file", type=click.Path(path_type=Path), help="File with the SRTP key.")
+@click.option("--label", "labels", multiple=True, callback=labels_of, metavar="K=V", help="Kept in the sidecar.")
+@click.option("--wait", is_flag=True, help="Return when the first packet has come.")
+@with_daemon
+@with_config
+@with_json
+def open_tap(
+    source: str | None,
+    codec: str | None,
+    device: str | None,
+    layout: str | None,
+    direction: str | None,
+    srtp_file: Path | None,
+    labels: dict[str, str],
+    wait: bool,
+    url: str | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Open a port for a tap that somebody else will start, and say where it is."""
+    if srtp_file is not None:
+        raise click.UsageError("--srtp-file: this version does not have SRTP yet")
+    wishes = {"source": source, "codec": codec, "device": device, "layout": layout, "direction": direction}
+    body: dict[str, Any] = {name: wish for name, wish in wishes.items() if wish is not None}
+    tap = Client(config, url).post("/v1/taps", body | {"labels": labels}, wait="receiving" if wait else None)
+    if as_json:
+        print_json(tap)
+        return
+    params = tap["device"]["params"]
+    click.echo(f"tap        {tap['id']}")
+    click.echo(f"recording  {tap['recording_id']}")
+    click.echo(f"state      {tap['state']}")
+    click.echo(f"send to    {tap['uri']}  ({params['codec']}, {params['ptime']} ms)")
+
+
+@command.command("list")
+@click.option("--state", help="requested, listening, receiving, finishing, finished or failed.")
+@click.option("--call-id")
+@click.option("--label", "labels", multiple=True, callback=labels_of, metavar="K=V")
+@click.option("--since", metavar="TIME", help="Asked for then or later, like 2026-09-21T14:00:00Z.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
+@with_daemon
+@with_config
+@with_json
+def list_taps(
+    state: str | None,
+    call_id: str | None,
+    labels: dict[str, str],
+    since: str | None,
+    limit: int,
+    url: str | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """List taps, newest first."""
+    wanted = {f"label.{name}": value for name, value in labels.items()}
+    query: dict[str, Any] = {"state": state, "call_id": call_id, "since": since, **wanted}
+    taps = list(Client(config, url).pages("/v1/taps", "taps", limit, **query))
+    if as_json:
+        print_json(taps)
+        return
+    heads = ("TAP", "STATE", "OUTCOME", "ENDING", "DESTINATION", "PACKETS", "LOST", "REQUESTED")
+    print_table(heads, [_row(tap) for tap in taps])
+
+
+@command.command("show")
+@click.argument("tap_id")
+@with_daemon
+@with_config
+@with_json
+def show_tap(tap_id: str, url: str | None, config: Path | None, as_json: bool) -> None:
+    """Show all that is known of one tap."""
+    _show(Client(config, url).get(f"/v1/taps/{quote(tap_id, safe='')}"), as_json)
+
+
+@command.command("stop")
+@click.argument("tap_id")
+@click.option("--wait", is_flag=True, help="Return when the recording is in ready/.")
+@with_daemon
+@with_config
+@with_json
+def stop_tap(tap_id: str, wait: bool, url: str | None, config: Path | None, as_json: bool) -> None:
+    """End a tap. Twice is the same."""
+    client = Client(config, url)
+    tap = client.post(f"/v1/taps/{quote(tap_id, safe='')}/stop", wait="ready" if wait else None)
+    if wait and "outcome" in tap:
+        recording = client.get(f"/v1/recordings/{quote(tap['recording_id'], safe='')}")
+        tap["recording"] = {name: recording[name] for name in ("path", "file", "duration_s") if name in recording}
+    _show(tap, as_json)
+
+
+def _row(tap: dict[str, Any]) -> tuple[object, ...]:
+    counts = tap.get("counts", {})
+    return (
+        tap["id"],
+        tap["state"],
+        tap.get("outcome"),
+        tap.get("ending"),
+        tap.get("uri"),
+        counts.get("packets"),
+        counts.get("lost"),
+        tap.get("requested_at"),
+    )
+
+
+def _show(tap: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(tap)
+        return
+    flat: dict[str, object] = {}
+    for name, value in tap.items():
+        if name in ("device", "tap_audio"):  # said by `uri`
+            continue
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": each for inner, each in value.items() if each not in ("", None)}
+        else:
+            flat[name] = value
+    width = max(map(len, flat))
+    for name, value in flat.items():
+        click.echo(f"{name:<{width}}  {value}")

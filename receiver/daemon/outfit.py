@@ -1,0 +1,103 @@
+"""What the configuration means to each room, and what the host must give."""
+
+import os
+import resource
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from receiver import link
+from receiver.archive import names
+from receiver.control.taps import SECOND, Limits
+from receiver.ledger.rows import Summary
+from receiver.net.ports import Ports
+from receiver.settings import ConfigError, Settings
+
+OPENING_NS: Final = 5 * SECOND  # how long a POST waits for rule C1
+SPARE_DESCRIPTORS: Final = 256
+
+log = structlog.get_logger("daemon")
+
+
+def configure(settings: Settings, index: int, slots: int) -> link.Configure:
+    """What a worker is told first."""
+    media, storage = settings.media, settings.storage
+    return link.Configure(
+        index=index,
+        taps=slots,
+        tick_ns=media.tick_ns,
+        horizon=media.horizon,
+        window=media.window,
+        commit_interval_ns=storage.commit_interval_ns,
+        segment_frames=storage.segment_frames,
+        directory=str(storage.path),
+        name=storage.name,
+        encoding=storage.encoding,
+        policy=media.source,
+        allow=list(media.allow),
+        events_payload_type=media.events_payload_type,
+        repair=index == 0,
+        log_level=settings.log.level,
+        log_format=settings.log.format,
+    )
+
+
+def limits(settings: Settings) -> Limits:
+    """How long a tap may stay where it is (rules D5, D6)."""
+    taps = settings.taps
+    return Limits(OPENING_NS, taps.start_timeout_ns, taps.silence_timeout_ns, taps.max_duration_ns)
+
+
+def ports(settings: Settings) -> Ports:
+    """The pool of UDP ports."""
+    pool = settings.media.port_range
+    return Ports(settings.media.bind, pool[0], pool[-1], step=pool.step, cooldown_s=settings.media.cooldown_s)
+
+
+def require_bindable(address: str) -> None:
+    """Raise `ConfigError` unless ports can be bound there: better said at start than at the first tap."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as tried:
+            tried.bind((address, 0))
+    except OSError as error:
+        raise ConfigError(
+            [f"media.bind: expected an address of this host, found {address!r} ({error.strerror})"]
+        ) from error
+
+
+def raise_descriptor_limit(taps: int) -> None:
+    """A socket for each tap, and as many again on their way to a worker; workers inherit the limit."""
+    wanted = 2 * taps + SPARE_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    new = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (new, hard))
+    if new < wanted:
+        log.warning("few descriptors for so many taps", limit=new, wanted=wanted, hint="LimitNOFILE= or ulimit -n")
+
+
+def stem_of(summary: Summary, pattern: str) -> str | None:
+    """The name that the archive gives a recording (its folders; the rest is in ``file``)."""
+    moments = (summary.started_at, summary.requested_at, summary.ended_at)
+    known = next((each for each in moments if isinstance(each, datetime)), None)
+    if known is None:
+        return None
+    try:
+        rendered = names.render(pattern, known, summary.recording_id, summary.tap_id or "", summary.call_id or "")
+    except ValueError:
+        return None
+    folder, _, base = rendered.rpartition("/")
+    return f"{folder}/{(summary.file or base).removesuffix('.wav')}".lstrip("/")
+
+
+def present(ready: Path, paths: Sequence[str]) -> list[bool]:
+    """Whether paths below ready/ exist. Blocking."""
+    return [os.path.lexists(ready / path) for path in paths]

@@ -1,0 +1,43 @@
+"""What control asks for, in the words of the rooms that do it. Pure."""
+
+import socket
+
+from msgspec import UNSET, UnsetType
+
+from receiver import __version__, link
+from receiver.archive import names, sidecar
+from receiver.archive.sidecar import Channel, Draft
+from receiver.media.columns import Policy
+from receiver.media.sources import NOWHERE, Source
+from receiver.media.taps import Wanted
+from receiver.worker.story import CODECS
+
+POLICIES = {policy.name.lower().replace("_", "-"): policy for policy in Policy}
+
+
+def source(announced: tuple[str, int] | None) -> Source:
+    """Where a tap's sound will come from, as it was announced. ValueError for what is no address."""
+    return Source.of(*announced) if announced else NOWHERE
+
+
+def wanted(order: link.Open) -> Wanted:
+    """For the columns. ValueError, KeyError for an order that means nothing."""
+    names.require_id(order.recording_id)
+    return Wanted(order.recording_id, order.port, POLICIES[order.policy], source(order.announced), order.held)
+
+
+def draft(order: link.Open, configure: link.Configure) -> Draft:
+    """For the disk (rule C1). KeyError for a codec that is none."""
+    announced: str | UnsetType = UNSET
+    if order.announced:
+        address, port = order.announced
+        announced = f"{address}:{port}" if port else address
+    channel = Channel(
+        party=order.direction, tap_id=order.tap_id, codec=CODECS[order.law], source=sidecar.Source(announced=announced)
+    )
+    return Draft(
+        recording_id=order.recording_id, tap_id=order.tap_id, call_id=order.call_id or UNSET,
+        node_id=order.node_id or UNSET, labels=order.labels, direction=order.direction, layout=order.layout,
+        requested_at=sidecar.moment(order.requested_at_ns), name=configure.name, encoding=configure.encoding,
+        software=f"tapdeck {__version__}", host=socket.gethostname(), channels=(channel,),
+    )  # fmt: skip

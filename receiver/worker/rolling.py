@@ -1,0 +1,48 @@
+"""Rule C7: a long recording becomes several files, one after the other, while its tap goes on."""
+
+import asyncio
+
+from receiver.archive.files import Files
+from receiver.archive.roll import roll_rest
+from receiver.archive.sidecar import Draft
+from receiver.media.state import State
+from receiver.worker import story
+from receiver.worker.errands import Errands
+from receiver.worker.shelf import Shelf, Shelved, read_notes
+
+
+class Rolling:
+    """Brings the part before the present one to ready/, beside the tick."""
+
+    def __init__(self, state: State, shelf: Shelf, errands: Errands, files: Files, horizon: int) -> None:
+        self._state, self._shelf, self._errands, self._files = state, shelf, errands, files
+        self._horizon = horizon
+        self._rolls: dict[int, asyncio.Task[None]] = {}
+
+    def roll(self, slot: int, draft: Draft) -> None:
+        """The columns say that the recording goes on in its next part: open that, and publish the one before."""
+        self._shelf.roll(slot)
+        self.resume(slot, draft)
+
+    def resume(self, slot: int, draft: Draft) -> None:
+        """Publish the part before, if there is one: an earlier worker may have died over it."""
+        if slot in self._shelf.taps and not self._shelf.may_roll(slot):
+            self._rolls[slot] = self._errands.start(self._publish(slot, self._shelf.taps[slot], draft))
+
+    async def rest(self, slot: int) -> None:
+        """Wait for what is under way of this tap."""
+        under_way = self._rolls.pop(slot, None)
+        if under_way is not None:
+            await under_way
+
+    async def _publish(self, slot: int, shelved: Shelved, draft: Draft) -> None:
+        record = self._state.live.taps[slot]
+        anchor_ns, count = int(self._state.live.rows["anchor_wall_ns"][int(record["row"])]), int(record["notes"])
+        self._shelf.write_logs()
+        await self._shelf.behind()
+        notes = await self._errands.insist("notes", read_notes, self._files, draft.recording_id, count)
+        stretches = [*story.stretches(notes), *shelved.unwritten]
+        await self._errands.insist(
+            "roll", roll_rest, self._files, draft, (shelved.part.key,), self._horizon, anchor_ns, stretches
+        )
+        self._shelf.close_before(shelved)

@@ -1,0 +1,109 @@
+"""Rule C1: draft and part are durable before a tap may be asked for. Starts that come together share the sync."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import structlog
+
+from receiver import link
+from receiver.archive import finish as finishing
+from receiver.archive import part
+from receiver.archive.files import Files
+from receiver.archive.part import Part
+from receiver.archive.sidecar import Draft, Ending, Outcome, Problem
+from receiver.media.columns import TapState
+from receiver.media.state import State
+from receiver.media.taps import Taps, Wanted
+from receiver.worker.errands import Errands
+from receiver.worker.intake import clocks
+from receiver.worker.memory import Memory
+from receiver.worker.shelf import Shelf
+
+TOGETHER_S: Final = 0.02
+HINTS: Final = {
+    "storage": "look at free space and permissions of the storage folder",
+    "memory": "lower [media].max_taps, or give the host more memory",
+    "order": "this is a defect: please report it",
+}
+log = structlog.get_logger("worker")
+
+
+class Start(NamedTuple):
+    """One recording that was asked for. The descriptor is its socket."""
+
+    order: link.Open
+    draft: Draft
+    wanted: Wanted
+    descriptor: int
+
+
+class Starting:
+    """Collects starts. ``opened(start)``: its files are durable, its columns made; else ``refused(message)``."""
+
+    def __init__(
+        self, memory: Memory, taps: Taps, shelf: Shelf, errands: Errands, files: Files,
+        opened: Callable[[Start], None], refused: Callable[[link.Refused], None],
+    ) -> None:  # fmt: skip
+        self._memory, self._taps, self._shelf, self._errands, self._files = memory, taps, shelf, errands, files
+        self._state: State = memory.state
+        self._opened, self._refused = opened, refused
+        self._together: list[Start] = []
+        self._under_way: dict[str, Start] = {}
+
+    def knows(self, recording_id: str) -> bool:
+        """Whether this one was asked for and is neither opened nor refused yet."""
+        return recording_id in self._under_way
+
+    def add(self, start: Start) -> None:
+        """Begin soon, with all that come within 20 ms."""
+        self._under_way[start.order.recording_id] = start
+        self._together.append(start)
+        if len(self._together) == 1:
+            self._errands.start(self._begin())
+
+    def refuse(self, order: link.Open, descriptor: int, code: str, error: Exception) -> None:
+        """Say why it cannot be recorded, and let go of its socket."""
+        os.close(descriptor)
+        self._under_way.pop(order.recording_id, None)
+        log.error("tap refused", recording=order.recording_id, code=code, error=str(error), hint=HINTS[code])
+        self._refused(link.Refused(order.slot, order.recording_id, code, str(error), HINTS[code]))
+
+    async def _begin(self) -> None:
+        await asyncio.sleep(TOGETHER_S)
+        starts, self._together = self._together, []
+        begun = await asyncio.to_thread(part.begin, self._files, [(start.draft, 1) for start in starts])
+        for start, parts in zip(starts, begun, strict=True):
+            if isinstance(parts, OSError):
+                self.refuse(start.order, start.descriptor, "storage", parts)
+            else:
+                self._open(start, parts[0])
+
+    def _open(self, start: Start, file: Part) -> None:
+        row = self._taps.free_row()
+        try:
+            if row < 0:
+                raise MemoryError("every ring row is in use")
+            self._memory.allocate(row)
+        except (OSError, MemoryError) as error:
+            file.close()
+            self._errands.start(self._account_for(start, error))
+            return
+        slot = start.order.slot
+        tap = self._state.live.taps[slot]
+        if tap["state"] != TapState.FREE:  # booked, else the slot were not given again; the worker before us was told
+            stale = tap["recording"].decode()
+            self._errands.start(self._errands.insist("forget", finishing.forget, self._files, stale))
+        self._shelf.add(slot, file)
+        self._taps.open(slot, start.wanted, row, clocks()[0])
+        self._state.commit()
+        del self._under_way[start.order.recording_id]
+        self._opened(start)
+
+    async def _account_for(self, start: Start, error: Exception) -> None:
+        """Promise P6: it was begun on the disk, so its outcome stands there, too; then it is refused."""
+        problem = Problem("memory", f"There is too little memory for this tap: {error}.", HINTS["memory"])
+        ending = Ending.REFUSED, Outcome.FAILED, problem, sum(clocks())
+        await self._errands.insist("refuse", finishing.refuse, self._files, start.draft, *ending)
+        self.refuse(start.order, start.descriptor, "memory", error)

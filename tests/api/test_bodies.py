@@ -1,0 +1,148 @@
+"""What comes in, and what is made of it."""
+
+import contextlib
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receiver.api import bodies
+from receiver.api.bodies import DeviceBody, Page, Source, SrtpBody, TapBody, source_of, wish_of
+from receiver.api.house import Defaults
+from receiver.api.problems import Trouble
+from receiver.ledger.store import Where
+
+
+class Inn:
+    """As much of a house as a wish needs."""
+
+    defaults = Defaults("PCMU", 20, "both", "mono")
+    address: str | None = "127.0.0.1"
+    allow_list = False
+
+
+def wish(house: Any = Inn, **given: Any) -> Any:
+    return wish_of(TapBody(**{"source": "any"} | given), house)
+
+
+def refused(call: Any, *given: Any, **more: Any) -> Trouble:
+    with pytest.raises(Trouble) as trouble:
+        call(*given, **more)
+    return trouble.value
+
+
+def test_what_is_not_said_is_as_configured() -> None:
+    made = wish()
+    assert (made.law, made.codec, made.ptime, made.direction, made.layout) == (0, "PCMU", 20, "both", "mono")
+
+
+def test_what_is_said_counts() -> None:
+    made = wish(codec="PCMA", ptime=30, direction="speak", labels={"a": "b"})
+    assert (made.law, made.codec, made.ptime, made.direction, made.labels) == (8, "PCMA", 30, "speak", {"a": "b"})
+
+
+def test_a_device_may_say_codec_and_ptime_or_be_a_bare_word() -> None:
+    made = wish(device=DeviceBody(codec="PCMA", ptime=40))
+    assert (made.law, made.ptime) == (8, 40)
+    assert wish(device="rtp").law == 0
+    assert wish(device=DeviceBody(codec="PCMA"), codec="PCMA").law == 8
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [
+        ({"call_id": "c"}, "no_relay", "call_id: this version has no relay"),
+        ({"node_id": "n"}, "no_relay", "relay"),
+        ({"device": "ws"}, "not_in_this_version", 'device "ws": this version does not have it yet'),
+        ({"device": DeviceBody(type="ws")}, "not_in_this_version", "ws"),
+        ({"srtp": SrtpBody("AES_CM_128_HMAC_SHA1_80", "hush")}, "not_in_this_version", "srtp: this version"),
+        ({"codec": "OPUS"}, "not_in_this_version", 'codec "OPUS"'),
+        ({"device": DeviceBody(codec="OPUS")}, "not_in_this_version", 'codec "OPUS"'),
+        ({"layout": "stereo"}, "not_in_this_version", 'layout "stereo"'),
+        ({"codec": "G722"}, "codec", "expected one of PCMU, PCMA, found 'G722'"),
+        ({"codec": "PCMU", "device": DeviceBody(codec="PCMA")}, "codec", "'PCMU' in the body, 'PCMA' in the device"),
+        ({"ptime": 20, "device": DeviceBody(ptime=30)}, "ptime", "20 in the body, 30 in the device"),
+        ({"source": None}, "source", "without one the sender must be in [media].allow"),
+        ({"source": "pbx.example"}, "source", "'pbx.example'"),
+    ],
+)
+def test_what_cannot_be_met_is_refused_by_name(given: dict[str, Any], code: str, said: str) -> None:
+    trouble = refused(wish, **given)
+    assert trouble.code == code
+    assert said in trouble.detail
+    assert "hush" not in trouble.detail
+    assert 400 <= trouble.status < 600
+
+
+def test_without_an_address_to_tell_the_key_is_named() -> None:
+    class Nowhere(Inn):
+        address = None
+
+    trouble = refused(wish, Nowhere)
+    assert trouble.status == 409
+    assert "[media].advertise" in trouble.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("any", Source("any", None)),
+        ("192.0.2.1", Source("address", ("192.0.2.1", 0))),
+        ("192.0.2.1:4000", Source("exact", ("192.0.2.1", 4000))),
+        ("2001:DB8::1", Source("address", ("2001:db8::1", 0))),
+        ("[2001:db8::1]", Source("address", ("2001:db8::1", 0))),
+        ("[2001:db8::1]:4000", Source("exact", ("2001:db8::1", 4000))),
+    ],
+)
+def test_a_source_is_an_address_with_or_without_a_port(text: str, source: Source) -> None:
+    assert source_of(text, False) == source
+
+
+def test_without_a_source_the_operators_allow_list_counts() -> None:
+    assert source_of(None, True) == Source("allow-list", None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "Any", "192.0.2.1:0", "192.0.2.1:65536", "192.0.2.1:", "192.0.2", "192.0.2.1:٣", "[192.0.2.1]:5", "host:5",
+     "192.0.2.0/24", "2001:db8::1:x", "[2001:db8::1]:", ":5", "192.0.2.1:5:6"],
+)  # fmt: skip
+def test_anything_else_is_no_source(text: str) -> None:
+    assert refused(source_of, text, True).code == "source"
+
+
+@given(st.text())
+def test_e_no_text_raises_anything_but_trouble(text: str) -> None:
+    with contextlib.suppress(Trouble):
+        assert source_of(text, False).policy in ("any", "address", "exact")
+
+
+def test_a_listing_is_filtered_by_state_call_label_and_time() -> None:
+    path = (
+        "/v1/taps?state=failed&call_id=c&label.team=blue&label.a.b=&since=2026-09-21T14:13:20%2B00:00&limit=7&after=5-x"
+    )
+    where, page = bodies.where_of(make_mocked_request("GET", path))
+    assert where == Where("failed", "c", {"team": "blue", "a.b": ""}, 1_790_000_000_000_000_000, (5, "x"))
+    assert page == Page(7, (5, "x"))
+
+
+def test_without_a_query_everything_is_listed() -> None:
+    assert bodies.where_of(make_mocked_request("GET", "/v1/taps")) == (Where(), Page(bodies.USUALLY_LISTED, None))
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["state=asleep", "limit=0", "limit=501", "limit=-1", "limit=x", "limit=%D9%A3", "after=5", "after=x-5", "after=-x",
+     f"after={2**63}-x", "since=yesterday", "since=", "colour=red", "labels.x=1"],
+)  # fmt: skip
+def test_a_query_that_is_not_understood_is_refused(query: str) -> None:
+    assert refused(bodies.where_of, make_mocked_request("GET", f"/v1/taps?{query}")).code == "query"
+
+
+def test_one_may_wait_for_one_thing_only() -> None:
+    assert bodies.wait_of(make_mocked_request("GET", "/x?wait=ready"), "ready")
+    assert not bodies.wait_of(make_mocked_request("GET", "/x"), "ready")
+    assert refused(bodies.wait_of, make_mocked_request("GET", "/x?wait=godot"), "ready").code == "query"
+    assert refused(bodies.wait_of, make_mocked_request("GET", "/x?weight=ready"), "ready").code == "query"

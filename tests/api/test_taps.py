@@ -1,0 +1,141 @@
+"""The routes of taps."""
+
+import asyncio
+
+import pytest
+
+from receiver import link
+from receiver.api import taps as routes
+from tests.api.made import Outside, problem
+
+ASK = {"source": "any", "labels": {"team": "blue"}}
+
+
+async def test_a_tap_is_opened(outside: Outside) -> None:
+    client = await outside.client()
+    response = await client.post("/v1/taps", json={**ASK, "codec": "PCMA"})
+    tap = await response.json()
+    assert response.status == 201
+    assert response.headers["Location"] == f"/v1/taps/{tap['id']}"
+    assert (tap["state"], tap["uri"], tap["labels"], tap["source"]) == (
+        "listening", "rtp://127.0.0.1:20000", {"team": "blue"}, "any",
+    )  # fmt: skip
+    (order,) = outside.world.orders(link.Open)
+    assert (order.law, order.policy, order.tap_id, order.recording_id) == (8, "any", tap["id"], tap["recording_id"])
+    assert await (await client.get(f"/v1/taps/{tap['id']}")).json() == tap
+
+
+async def test_one_may_wait_for_the_first_packet(outside: Outside) -> None:
+    client = await outside.client()
+    waiting = asyncio.ensure_future(client.post("/v1/taps?wait=receiving", json=ASK))
+    await outside.world.soon(lambda: outside.world.roster.states() == {"listening": 1})
+    assert not waiting.done()
+    (tap,) = outside.world.roster._taps.values()
+    outside.world.report(tap)
+    response = await waiting
+    assert (response.status, (await response.json())["state"]) == (201, "receiving")
+
+
+async def test_waiting_is_bounded(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "WAIT_S", 0.01)
+    client = await outside.client()
+    response = await client.post("/v1/taps?wait=receiving", json=ASK)
+    assert (response.status, (await response.json())["state"]) == (201, "listening")
+
+
+@pytest.mark.parametrize("path", ["/v1/taps?wait=ready", "/v1/taps?await=receiving"])
+async def test_a_wait_that_is_not_understood_opens_nothing(outside: Outside, path: str) -> None:
+    client = await outside.client()
+    await problem(await client.post(path, json=ASK), 400, "query")
+    assert outside.world.told == []
+
+
+async def test_an_open_port_wants_a_source(outside: Outside) -> None:
+    client = await outside.client()
+    assert "any" in (await problem(await client.post("/v1/taps", json={}), 400, "source"))["detail"]
+    client = await outside.client(allow_list=True)
+    assert (await client.post("/v1/taps", json={})).status == 201
+    assert outside.world.orders(link.Open)[0].policy == "allow-list"
+
+
+async def test_a_tap_that_is_refused_is_503_with_the_reason(outside: Outside) -> None:
+    client = await outside.client()
+    response = await client.post("/v1/taps", json={"source": "any", "labels": {"worker": "refuses"}})
+    document = await problem(response, 503, "storage")
+    assert (document["detail"], document["hint"]) == ("no space", "make some")
+    tap = await (await client.get(f"/v1/taps/{document['tap_id']}")).json()
+    assert (tap["state"], tap["outcome"], tap["problem"]["code"]) == ("failed", "failed", "storage")
+
+
+async def test_when_there_is_no_room_one_is_told_when_to_ask_again(outside: Outside) -> None:
+    client = await outside.client()
+    for _ in range(3):
+        assert (await client.post("/v1/taps", json=ASK)).status == 201
+    response = await client.post("/v1/taps", json=ASK)
+    await problem(response, 503, "max_taps")
+    assert response.headers["Retry-After"] == "10"
+    outside.world.free.clear()
+    (tap, *_) = outside.world.roster._taps.values()
+    await client.post(f"/v1/taps/{tap.id}/stop?wait=ready")
+    response = await client.post("/v1/taps", json=ASK)
+    await problem(response, 503, "no_port")
+    assert response.headers["Retry-After"] == "10"
+    assert (await client.get("/livez")).status == 200
+
+
+async def test_a_tap_is_stopped_and_twice_is_the_same(outside: Outside) -> None:
+    client = await outside.client()
+    tap = await (await client.post("/v1/taps", json=ASK)).json()
+    outside.world.report(*outside.world.roster._taps.values())
+    for _ in range(2):
+        response = await client.post(f"/v1/taps/{tap['id']}/stop?wait=ready")
+        stopped = await response.json()
+        assert response.status == 202
+        assert (stopped["state"], stopped["outcome"], stopped["ending"]) == ("finished", "complete", "stopped")
+    assert len(outside.world.orders(link.Close)) == 1
+
+
+async def test_a_stop_does_not_wait_unless_asked(outside: Outside) -> None:
+    client = await outside.client()
+    outside.world.roster._means = outside.world.roster._means._replace(send=outside.world.send)
+    opening = asyncio.ensure_future(client.post("/v1/taps", json=ASK))
+    await outside.world.soon(lambda: len(outside.world.orders(link.Open)) == 1)
+    (order,) = outside.world.orders(link.Open)
+    outside.world.roster.hear(0, link.Opened(order.slot, order.recording_id))
+    tap = await (await opening).json()
+    response = await client.post(f"/v1/taps/{tap['id']}/stop")
+    assert (response.status, (await response.json())["state"]) == (202, "finishing")
+
+
+async def test_taps_are_listed_newest_first_with_what_is_reported_of_those_that_live(outside: Outside) -> None:
+    client = await outside.client()
+    ids = []
+    for number in range(3):
+        outside.world.wall_ns += 1
+        tap = await (await client.post("/v1/taps", json={"source": "any", "labels": {"n": str(number)}})).json()
+        ids.insert(0, tap["id"])
+    outside.world.report(*outside.world.roster._taps.values(), packets=9)
+    await client.post(f"/v1/taps/{ids[0]}/stop?wait=ready")
+    first = await (await client.get("/v1/taps?limit=2")).json()
+    second = await (await client.get("/v1/taps", params={"limit": 2, "after": first["next"]})).json()
+    assert [tap["id"] for tap in first["taps"] + second["taps"]] == ids
+    assert [tap.get("counts", {}).get("packets") for tap in first["taps"]] == [None, 9]
+    assert "next" not in second
+    found = await (await client.get("/v1/taps?label.n=1")).json()
+    assert [tap["id"] for tap in found["taps"]] == [ids[1]]
+    found = await (await client.get("/v1/taps?state=finished")).json()
+    assert [tap["id"] for tap in found["taps"]] == [ids[0]]
+
+
+async def test_b5_another_source_may_be_told(outside: Outside) -> None:
+    client = await outside.client()
+    tap = await (await client.post("/v1/taps", json=ASK)).json()
+    response = await client.patch(f"/v1/taps/{tap['id']}", json={"source": "192.0.2.1:5"})
+    assert (response.status, (await response.json())["source"]) == (200, "192.0.2.1:5")
+    (order,) = outside.world.orders(link.Source)
+    assert (order.policy, order.announced) == ("exact", ("192.0.2.1", 5))
+    await problem(await client.patch(f"/v1/taps/{tap['id']}", json={"labels": {}}), 400, "invalid_body")
+    await problem(await client.patch(f"/v1/taps/{tap['id']}", json={"source": "x"}), 400, "source")
+    await client.post(f"/v1/taps/{tap['id']}/stop?wait=ready")
+    await problem(await client.patch(f"/v1/taps/{tap['id']}", json={"source": "any"}), 409, "over")
+    await problem(await client.patch("/v1/taps/nobody", json={"source": "any"}), 404, "no_such_tap")

@@ -1,0 +1,76 @@
+"""What goes out."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from receiver.api.views import recording_view, sound_of, view_of, view_of_row
+from receiver.control.taps import Counts, State
+from receiver.ledger.rows import RecordingRow, Summary
+from tests.control.test_taps import tap
+from tests.ledger.made import tap as row
+
+
+def shown(view: object) -> dict[str, Any]:
+    members: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(view))
+    return members
+
+
+def recording(stem: str | None = "2026/r", **given: Any) -> RecordingRow:
+    return RecordingRow(
+        summary=Summary(recording_id="r", ending="stopped", outcome="complete", **given), stem=stem, booked_ns=1
+    )
+
+
+def test_the_destination_is_said_in_three_forms() -> None:
+    view = shown(view_of_row(row(1, address="203.0.113.5", port=20_000, codec="PCMA", ptime=30)))
+    assert view["device"] == {
+        "type": "rtp",
+        "params": {"addr": "203.0.113.5", "port": 20_000, "codec": "PCMA", "ptime": 30},
+    }
+    assert view["tap_audio"] == {"type": "rtp", "addr": "203.0.113.5", "port": 20_000, "codec": "PCMA"}
+    assert view["uri"] == "rtp://203.0.113.5:20000"
+    assert shown(view_of_row(row(1, address="2001:db8::1", port=5)))["uri"] == "rtp://[2001:db8::1]:5"
+
+
+def test_what_is_not_known_is_absent() -> None:
+    bare = row(1, address=None, port=None, codec=None, ptime=None, source=None, direction=None, layout=None)
+    assert set(shown(view_of_row(bare))) == {"id", "recording_id", "state", "requested_at"}
+
+
+def test_a_tap_that_lives_shows_what_was_last_reported() -> None:
+    made = tap(State.RECEIVING, counts=Counts(packets=5, lost=1), heard_unix_ns=1_790_000_000_000_000_000)
+    view = shown(view_of(made, "127.0.0.1"))
+    assert view["counts"]["packets"] == 5
+    assert view["last_packet_at"] == "2026-09-21T14:13:20Z"
+    assert "outcome" not in view
+
+
+@pytest.mark.parametrize(
+    ("made", "path"),
+    [
+        (recording(file="r.wav"), "2026/r.wav"),
+        (recording(stem="r", file="r-2.wav"), "r-2.wav"),
+        (recording(file=None), "2026/r.json"),
+        (recording(file=None, parts=[{"file": "r.001.wav"}, {"file": "r.002.wav"}]), "2026/r.001.wav"),
+        (recording(stem=None, file="r.wav"), None),
+        (recording(file="../../etc/passwd"), None),
+        (recording(file="/etc/passwd"), None),
+        (recording(file=".."), None),
+        (recording(file=None, parts=[{"file": "../x"}]), None),
+    ],
+)
+def test_d10_where_a_recording_lies_is_never_outside_ready(made: RecordingRow, path: str | None) -> None:
+    assert sound_of(made) == path
+
+
+def test_a_recording_is_its_sidecar_in_short_with_its_path() -> None:
+    view = shown(recording_view(recording(file="r.wav", frames=8000), "2026/r.wav", True))
+    assert (view["path"], view["present"], view["frames"], view["outcome"]) == (
+        "ready/2026/r.wav",
+        True,
+        8000,
+        "complete",
+    )
+    assert "path" not in recording_view(recording(), None, False)
