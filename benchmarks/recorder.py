@@ -33,7 +33,7 @@ class Recorder:
         self._opened, self.refused = 0, 0
         self.finished: dict[int, Sidecar] = {}
         self.reports: list[link.Report] = []
-        self.deaths = 0
+        self._gone = self._leaving = False
         self._ready = asyncio.Event()
         configure = link.Configure(
             index=0, taps=taps, tick_ns=100_000_000, horizon=3_200, window=48_000, commit_interval_ns=1_000_000_000,
@@ -54,7 +54,8 @@ class Recorder:
         self._ready.set()
 
     def died(self, worker: int) -> None:
-        """Said at the end, too: the crew counts those that nobody asked for."""
+        """A worker that ends before it was asked to has measured nothing."""
+        self._gone = not self._leaving
 
     def hear(self, worker: int, message: link.ToControl) -> None:
         """Count."""
@@ -72,14 +73,14 @@ class Recorder:
     # -- what a benchmark does
 
     async def start(self) -> int:
-        """Start the worker; returns its process id. Raises TimeoutError."""
+        """Start the worker; returns its process id. Raises TimeoutError, or RuntimeError when it dies."""
         self._crew.start()
-        await asyncio.wait_for(self._ready.wait(), PATIENCE_S)
+        await self._until(self._ready.is_set)
         return self.pid
 
     async def stop(self) -> None:
         """Let the worker leave, and give the ports back."""
-        self.deaths = int(self._crew.states()[0]["deaths"] or 0)
+        self._leaving = True
         await self._crew.stop(30.0)
         for port in self._sockets:
             port.socket.close()
@@ -90,7 +91,7 @@ class Recorder:
         return int(self._crew.states()[0]["pid"] or 0)
 
     async def open(self, sources: Sequence[str]) -> list[str]:
-        """One tap for each source; returns where to send to, when all are open. Raises TimeoutError."""
+        """One tap for each source; returns where to send to, when all are open. Raises TimeoutError, or RuntimeError when it dies."""
         for slot, source in enumerate(sources):
             host, _, number = source.rpartition(":")
             port = self._ports.take()
@@ -106,7 +107,7 @@ class Recorder:
         return [f"127.0.0.1:{port.number}" for port in self._sockets]
 
     async def close(self) -> float:
-        """Stop all taps at once; returns the seconds until the last one's files were in ready/. Raises TimeoutError."""
+        """Stop all taps at once; returns the seconds until the last one's files were in ready/. Raises TimeoutError, or RuntimeError when it dies."""
         began_s = time.monotonic()
         for order in self._orders:
             self._crew.send(0, link.Close(order.slot, order.recording_id, "stopped", None))
@@ -121,4 +122,6 @@ class Recorder:
     async def _until(self, reached: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S):
             while not reached():
+                if self._gone:
+                    raise RuntimeError("the worker died: its log is above")
                 await asyncio.sleep(0.005)

@@ -80,7 +80,6 @@ class Run(msgspec.Struct, frozen=True):
     close_s: float
     """From the order to close all taps to the last file in ready/."""
     outcomes: dict[str, int]
-    deaths: int
     sender_late: int
     sender_worst_ms: float
 
@@ -179,7 +178,7 @@ async def measure_worker(taps: int, seconds: float, warm_s: float, folder: Path)
         "commit_ms_longest": max(each["commit_ms"] for each in gauges),
         "unsafe_s_longest": max(each["unsafe_s"] for each in gauges),
         "memory_mb": resident_mb, "shared_mb": shared_mb, "open_s": open_s, "close_s": close_s,
-        "outcomes": recorder.outcomes, "deaths": recorder.deaths, "sender_late": told.late,
+        "outcomes": recorder.outcomes, "sender_late": told.late,
         "sender_worst_ms": told.worst_late_ms,
     }  # fmt: skip
 

@@ -67,6 +67,7 @@ class Member:
 class Crew:
     """One worker per ``Configure``. ``command`` is what is executed, before ``--index N --link FD``.
 
+    Workers inherit the descriptors ``inherited``, and know nothing of them.
     ``failed`` is done (with an exit status) when a worker could not even start, for a reason that stays.
     """
 
@@ -75,10 +76,12 @@ class Crew:
         configures: Sequence[link.Configure],
         owner: Owner,
         command: Sequence[str] = COMMAND,
+        inherited: Sequence[int] = (),
         back_off_s: Sequence[float] = BACK_OFF_S,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._owner, self._command, self._back_off_s, self._clock_ns = owner, command, back_off_s, clock_ns
+        self._inherited = tuple(inherited)
         self._leaving = False
         self._repaired = False
         self._checked_ns = clock_ns()
@@ -181,7 +184,7 @@ class Crew:
         try:
             member.process = await asyncio.create_subprocess_exec(
                 *self._command, "--index", str(index), "--link", str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(),),
+                stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(), *self._inherited),
                 process_group=0,  # ^C in a terminal is for us: workers obey the link
             )  # fmt: skip
         except BaseException:

@@ -163,7 +163,7 @@ async def main(index: int, descriptor: int) -> None:
     if first is None:
         return
     assert isinstance(first.message, link.Configure)
-    if first.message.name == "hopeless":
+    if first.message.name == "hopeless" or (first.message.path / "hopeless").exists():
         sys.exit(73)
     me = StandIn(first.message, first.descriptors[0], end)
     with (me.directory / f"told-{index}.jsonl").open("a", buffering=1) as told:
@@ -172,6 +172,9 @@ async def main(index: int, descriptor: int) -> None:
         while (received := await end.receive()) is not None:
             told.write(json.dumps([os.getpid(), type(received.message).__name__, len(received.descriptors)]) + "\n")
             me.take(received.message, received.descriptors)
+    if (me.directory / "linger").exists():
+        await asyncio.sleep(0.5)
+        (me.directory / "linger").rename(me.directory / "left")
 
 
 if __name__ == "__main__":

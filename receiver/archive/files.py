@@ -82,7 +82,7 @@ class Files:
                     missing.enter_context(contextlib.suppress(FileNotFoundError))
                 self._rooms[room] = os.open(room, _FOLDER | os.O_NOFOLLOW, dir_fd=root)
         if make:
-            os.fsync(root)
+            self._sync_to_disk(root)
         elif "ready" not in self._rooms:
             self.plain = True
             self._rooms["ready"] = os.dup(root)
@@ -206,6 +206,9 @@ class Files:
 
     def fsync(self, descriptor: int) -> None:
         """Make one file durable."""
+        self._sync_to_disk(descriptor)
+
+    def _sync_to_disk(self, descriptor: int) -> None:
         os.fsync(descriptor)
 
     def fdatasync(self, descriptor: int) -> None:
@@ -215,7 +218,7 @@ class Files:
     def sync_folder(self, name: str) -> None:
         """Make the names in the folder that ``name`` lies in durable."""
         with self._parent(name) as (folder, _):
-            os.fsync(folder)
+            self._sync_to_disk(folder)
 
     def drop_pages(self, descriptor: int) -> None:
         """Ask that the next read of this (synced) file comes from the disk, not from memory. A wish, not an order."""
@@ -243,11 +246,11 @@ class Files:
         """Make the folders on the way to ``name``, each durable before the next."""
         *folders, _ = _split(name)
         for depth in range(2, len(folders) + 1):
-            with self._parent("/".join(folders[:depth])) as (folder, base):
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(base, ROOMS[folders[0]] & 0o777, dir_fd=folder)
-                    os.chmod(base, ROOMS[folders[0]], dir_fd=folder)
-                os.fsync(folder)  # also one that was there: whoever made it may have died before this line
+            path = "/".join(folders[:depth])
+            with self._parent(path) as (folder, base), contextlib.suppress(FileExistsError):
+                os.mkdir(base, ROOMS[folders[0]] & 0o777, dir_fd=folder)
+                os.chmod(base, ROOMS[folders[0]], dir_fd=folder)
+            self.sync_folder(path)  # also one that was there: whoever made it may have died before this line
 
     def stat(self, name: str) -> Stat | None:
         """What lies under this name, itself and not what it points to; None if nothing does."""

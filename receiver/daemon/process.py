@@ -47,7 +47,7 @@ class Daemon:
         """Begin. Raises `FolderError`, `ConfigError`."""
         settings = self._settings
         outfit.require_bindable(settings.media.bind)
-        self._folder = Folder(settings.storage.path)
+        self._folder = await asyncio.to_thread(Folder, settings.storage.path)
         try:
             self._clerk = await self._open_books()
         except BaseException:
@@ -57,7 +57,10 @@ class Daemon:
         workers = settings.media.workers
         slots = -(-settings.media.max_taps // workers)
         self._crew = crew.Crew(
-            [outfit.configure(settings, each, slots) for each in range(workers)], self, self._command
+            [outfit.configure(settings, each, slots) for each in range(workers)],
+            self,
+            self._command,
+            (self._folder.lock,),
         )
         means = Means(
             send=self._crew.send,

@@ -2,9 +2,13 @@
 
 import fcntl
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+LEFTOVERS_S: Final = 30.0  # for the workers of a daemon that was killed: they drain, commit and leave
+LOOK_AGAIN_S: Final = 0.05
 LOCK: Final = "lock"
 LEDGER: Final = "ledger.sqlite3"
 
@@ -19,30 +23,46 @@ class FolderError(Exception):
 
 
 class Folder:
-    """``[storage].directory``, held by a lock until ``release`` or the end of the process. Raises ``FolderError``.
+    """``[storage].directory``, held by a lock. Raises ``FolderError``; blocks while a dead daemon's workers leave.
 
-    The folder itself is never made: it may be a mount that did not come up.
+    The lock belongs to whoever has inherited its descriptor: the daemon hands it to its workers, too, so that after its
+    death nobody repairs files that an old worker still writes. The folder itself is never made: it may be a mount that
+    did not come up.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, pause: Callable[[float], None] = time.sleep) -> None:
         self.path = path
         try:
-            self._lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            self.lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise _explained(path, error) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(self._lock, 0)
-            os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
-        except BlockingIOError:
-            holder = os.pread(self._lock, 20, 0).decode(errors="replace").strip()
-            os.close(self._lock)
-            raise FolderError(
-                f"{path} is in use by another daemon (process {holder or 'unknown'})", "a folder has one daemon"
-            ) from None
+            self._claim(pause)
+            os.ftruncate(self.lock, 0)
+            os.pwrite(self.lock, b"%d\n" % os.getpid(), 0)
+        except FolderError:
+            os.close(self.lock)
+            raise
         except OSError as error:
-            os.close(self._lock)
+            os.close(self.lock)
             raise _explained(path, error) from error
+
+    def _claim(self, pause: Callable[[float], None]) -> None:
+        """Take the lock; wait for it as long as those who hold it are only leaving."""
+        waited_s = 0.0
+        while True:
+            try:
+                return fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(self.lock, 20, 0).decode(errors="replace").strip()
+            if holder.isdecimal() and not _is_alive(int(holder)) and waited_s < LEFTOVERS_S:
+                pause(LOOK_AGAIN_S)
+                waited_s += LOOK_AGAIN_S
+                continue
+            raise FolderError(
+                f"{self.path} is in use by another daemon (process {holder or 'unknown'}) or by what it left running",
+                "a folder has one daemon",
+            )
 
     @property
     def ledger(self) -> Path:
@@ -51,7 +71,17 @@ class Folder:
 
     def release(self) -> None:
         """Let somebody else have the folder."""
-        os.close(self._lock)
+        os.close(self.lock)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
 
 
 def _explained(path: Path, error: OSError) -> FolderError:

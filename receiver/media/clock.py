@@ -1,8 +1,9 @@
 """Where in time one packet belongs: the literal reading, packet by packet, for whatever is not in plain order.
 
-A stream's **line** says ``position = timestamp + offset``. A sender's clock that jumps (rule A10) opens a new line; a clock that
-stood still (rule A17) puts a splice into the row; long silence (rule A7) does both, without being an epoch.
-`streams` does the same in closed form for the packets that are in order, which are nearly all; a test holds them equal.
+A stream's **line** says ``position = timestamp + offset``. A sender's clock that jumps (rule A10) opens a new line;
+one that stood still (rule A17) puts a splice into the row; long silence (rule A7) does both, without being an epoch.
+`streams` does the same in closed form for the packets that are in order, which are nearly all; a test holds them
+equal.
 """
 
 from typing import Any, NamedTuple
@@ -97,7 +98,7 @@ class Clock:
         return arrival_ns // NS_PER_SAMPLE - int(self._state.now.streams["envelope"][stream].min())
 
     def allowed(self, row: int, arrival_ns: int) -> int:
-        """One past the last frame that the row's part may have by now: its first sample begins the file (rules A2, A10)."""
+        """One past the last frame a row's part may have by now; its first sample begins the file (rules A2, A10)."""
         record = self._state.now.rows[row]
         elapsed = (arrival_ns - int(record["anchor_ns"])) // NS_PER_SAMPLE
         return int(record["low"]) + elapsed + elapsed // 1_000 + HEAD_START
@@ -125,7 +126,7 @@ class Clock:
             )  # fmt: skip
 
     def landing(self, row: int, target: int) -> tuple[int, int]:
-        """Where on the ring sound for position ``target`` is put, and how many frames of absence a splice takes over."""
+        """Where on the ring sound for ``target`` is put, and how many frames of absence a splice takes over."""
         edge = int(self._state.now.rows["edge"][row])
         if target - edge <= 2 * MARGIN or not self._timeline.spliceable(row):
             return target, 0
@@ -201,7 +202,7 @@ class Clock:
         return Verdict.ACCEPTED, position
 
     def _stretch(self, record: Any, row: int, sequence: int, timestamp: int, size: int) -> int:
-        """Rule A7: time went on and nothing was sent. The frame stays what the timestamp says; the ring is not passed over."""
+        """Rule A7: time went on, nothing was sent. The frame is what the timestamp says; ring room is spared."""
         target = timestamp + int(record["offset"])
         position, more = self.landing(row, target)
         if more and self.fits(row, position + size):

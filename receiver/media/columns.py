@@ -1,9 +1,10 @@
 """The records of the media path, drawn once as types. Row *i* of every column speaks of the same thing.
 
-Three tables: a **tap** is a port that somebody sends to; a **stream** is one SSRC from one source (RFC 3550); a **row** is a
-ring of samples, the timeline that streams write into and that becomes one channel's part. A tap has one row that is drained;
-a stream on probation has a row of its own. Positions are samples on a row's ring and never jump; the *frame* of a position
-in the part is ``position + shift``, and the shift grows at a *splice*, where time went on and no sample came (rules A7, A17).
+Three tables: a **tap** is a port that somebody sends to; a **stream** is one SSRC from one source (RFC 3550); a
+**row** is a ring of samples, the timeline that streams write into and that becomes one channel's part. A tap has one
+row that is drained; a stream on probation has a row of its own. Positions are samples on a row's ring and never jump;
+the *frame* of a position in the part is ``position + shift``, and the shift grows at a *splice*, where time went on
+and no sample came (rules A7, A10, A11, A17).
 
 What must survive a worker is a column here, or can be derived from the parts (rule K8).
 """
@@ -14,7 +15,7 @@ import numpy as np
 
 CLOCK_RATE = 8_000
 NS_PER_SAMPLE = 1_000_000_000 // CLOCK_RATE
-LONGEST_PACKET = 1_280
+LONGEST_PACKET = 1_460
 SEEN_WORDS = 16  # words of 64 sequence numbers: duplicates are told apart over the last 1,024 (rule K3)
 ENVELOPE_SECONDS = 10  # rule A17: lower envelope = smallest transit of the last 10 s
 PROBATION_PACKETS = 8  # the longest proof that a policy asks for (rule B5)

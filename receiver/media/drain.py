@@ -1,7 +1,7 @@
 """The only policy about waiting: how far a row may be handed on, and how much of it is free again.
 
-A row is ripe up to ``edge − horizon``; if nothing arrived for a horizon, up to ``edge``. What may still turn out to lie behind a
-pause of the sender's clock (rule A17) waits until that is decided. Nobody listens, so waiting costs nothing but room.
+A row is ripe up to ``edge − horizon``; if nothing arrived for a horizon, up to ``edge``. What may still turn out to lie
+behind a pause of the sender's clock (rule A17) waits until that is decided. Nobody listens, so waiting costs only room.
 """
 
 from typing import NamedTuple
@@ -21,7 +21,7 @@ RESERVE = 2 * CLOCK_RATE  # ring room that one packet may ask for beyond what is
 
 
 class Cut(NamedTuple):
-    """What one drain cuts off one row: blocks for the writer, and where ``written`` stands when they are in the part."""
+    """What one drain cuts off one row: blocks for the writer, and where ``written`` stands after them."""
 
     tap: int
     row: int
@@ -36,7 +36,7 @@ class Drain:
         self._state, self._timeline, self.horizon = state, timeline, horizon
 
     def ripe(self, taps: Ints, now_ns: int, ending: bool = False) -> tuple[Ints, Ints, Ints]:
-        """Taps with something to hand on, their rows, and up to which position; at the ``ending`` everything is ripe."""
+        """Taps with something to hand on, their rows, and up to which position; at the ``ending`` all of it."""
         now = self._state.now
         taps = taps[(now.taps["first_ns"][taps] > 0) & (now.taps["row"][taps] >= 0)]
         row, stream = now.taps["row"][taps].astype(np.int64), now.taps["stream"][taps]
@@ -52,7 +52,7 @@ class Drain:
         return taps[more], row[more], upto[more]
 
     def hand_on(self, taps: Ints, now_ns: int, ending: bool = False) -> list[tuple[int, int, int, int]]:
-        """Raise ``playout`` of all that is ripe, in this turn: (tap, row, from, to). Cut the blocks after the commit."""
+        """Raise ``playout`` of all that is ripe, in this turn: (tap, row, from, to). Cut after the commit."""
         taps, rows, upto = self.ripe(taps, now_ns, ending)
         if not taps.size:
             return []
@@ -67,9 +67,10 @@ class Drain:
         return Cut(tap, row, list(self._timeline.blocks(row, start, stop)), stop)
 
     def unwritten(self) -> list[Cut]:
-        """Rule K5: what was handed on and never reached its part, of every tap; absence between them as it must lie there."""
+        """Rule K5: what was handed on and never reached its part, of every tap, absence with it."""
         live = self._state.live
-        taps = np.flatnonzero((live.taps["state"] != TapState.FREE) & (live.taps["first_ns"] > 0) & (live.taps["row"] >= 0))
+        heard = (live.taps["first_ns"] > 0) & (live.taps["row"] >= 0)
+        taps = np.flatnonzero(heard & (live.taps["state"] != TapState.FREE))
         rows = live.taps["row"][taps]
         behind = self._state.written[rows] < live.rows["playout"][rows]
         return [

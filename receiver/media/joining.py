@@ -78,7 +78,7 @@ class Joining:
             self._clock.note(stream, timestamp + int(record["offset"]), timestamp, wall_ns)
 
     def join(self, stream: int, tap: int) -> Verdict:
-        """Rules A11, B5: go on in the tap's row, anchored by arrival. Not ACCEPTED: there is no room or no epoch left now."""
+        """Rules A11, B5: go on in the tap's row, anchored by arrival. Not ACCEPTED: no room or no epoch is left now."""
         now = self._state.now
         record = now.streams[stream]
         row, mine, old = int(now.taps["row"][tap]), int(record["row"]), int(now.taps["stream"][tap])
@@ -142,18 +142,18 @@ class Joining:
             self.bury(stream)
 
     def bury(self, stream: int) -> None:
-        """A stream that will not be heard again leaves its statistics in a note."""
+        """A stream that will not be heard again leaves its statistics in a note, and its counters in the tap's sums."""
         self._state.touch("streams", stream)
         record = self._state.now.streams[stream]
+        tap, statistics = int(record["tap"]), record["statistics"]
         self._journal.note(
-            int(record["tap"]), NoteKind.STREAM, ssrc=record["ssrc"], law=record["law"], source=record["source"],
-            statistics=record["statistics"],
-        )  # fmt: skip
-        self._state.touch("taps", int(record["tap"]))
-        buried = self._state.now.taps["buried"][int(record["tap"])]
+            tap, NoteKind.STREAM, ssrc=record["ssrc"], law=record["law"], source=record["source"], statistics=statistics
+        )
+        self._state.touch("taps", tap)
+        buried = self._state.now.taps["buried"][tap]
         for field in BURIED:
-            buried[field] += record["statistics"][field]
-        buried["highest_sequence"] += record["statistics"]["highest_sequence"] - record["statistics"]["base_sequence"] + 1
+            buried[field] += statistics[field]
+        buried["highest_sequence"] += statistics["highest_sequence"] - statistics["base_sequence"] + 1
         self._free(stream)
 
     def release(self, tap: int) -> None:

@@ -1,8 +1,8 @@
 """Two bounded logs on the memory for what must still reach a file: patches (rule K6) and notes (rule K8).
 
 A record is written beyond the committed head; the head is part of the turn, so a turn that is run again writes the same
-record at the same place. The writer thread raises ``patched``/``noted`` when a record is in its file, the commit raises the
-``freed`` cursors, and only then its place is used again.
+record at the same place. The writer thread raises ``patched``/``noted`` when a record is in its file, the commit raises
+the ``freed`` cursors, and only then its place is used again.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """The lines of a stream's clock: ``position = timestamp + offset`` holds until the clock jumps or a splice is put in.
 
-Packets that are still under way when a new line opens belong to an earlier one. Sequence numbers say to which, and where they
-do not (numbers that never came lie between two lines) the timestamp does: it fits one of the two better.
+Packets that are still under way when a new line opens belong to an earlier one. Sequence numbers say to which, and
+where they do not (numbers that never came lie between two lines) the timestamp does: it fits one of the two better.
 """
 
 from typing import Any
@@ -20,7 +20,8 @@ def turn(record: Any, sequence: int, timestamp: int, position: int, end: int, be
     earlier = record["earlier"]
     earlier[1:] = earlier[:-1].copy()
     earlier[0] = (
-        record["line_sequence"], record["statistics"]["highest_sequence"], record["timestamp"], record["offset"], end, begin,
+        record["line_sequence"], record["statistics"]["highest_sequence"], record["timestamp"], record["offset"],
+        end, begin,
     )  # fmt: skip
     record["turns"] += 1
     record["line_sequence"], record["line_timestamp"] = sequence, timestamp
@@ -36,10 +37,10 @@ def shift(record: Any, delta: int) -> None:
 
 
 def earlier(record: Any, sequence: int, timestamp32: int, size: int) -> int | None:
-    """The position of a packet from before the present line's first; None: no line is known for it, or it has no place there.
+    """The position of a packet from before the present line's first; None: it has no place on any line that is known.
 
-    A packet with a number that an earlier line has passed is of that line. One with a number between two lines is of the one
-    that its timestamp fits, packet by packet of the present size.
+    A packet with a number that an earlier line has passed is of that line. One with a number between two lines is of
+    the one that its timestamp fits, packet by packet of the present size.
     """
     step, turns = int(record["step"]), int(record["turns"])
     known, known_timestamp, offset = (int(record[name]) for name in ("line_sequence", "line_timestamp", "offset"))

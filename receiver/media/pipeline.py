@@ -1,7 +1,8 @@
 """The way of one slab, from top to bottom: octets, columns, streams, positions, samples on the timeline.
 
-``step`` is a turn (rule K3): it reads and writes ``state.now`` and the ring, decides everything on columns before a sample is
-placed (rule K7), and is repeated by a successor with the same result if the worker dies before ``state.commit``.
+``step`` is a turn (rule K3): it reads and writes ``state.now`` and the ring, decides everything on columns before a
+sample is placed (rule K7), and is repeated by a successor with the same result if the worker dies before
+``state.commit``.
 """
 
 from typing import Any, NamedTuple

@@ -1,5 +1,5 @@
-"""What "n in sequence" means: n packets of one SSRC with different sequence numbers inside a span of 32, in any order of
-arrival, timestamps rising with the sequence. (Four consecutive *arrivals* would take 8.8 s at 200 ms of reordering.)
+"""What "n in sequence" means: n packets of one SSRC with different sequence numbers inside a span of 32, in any order
+of arrival, timestamps rising with the sequence. (Four consecutive *arrivals* would take 8.8 s at 200 ms of reordering.)
 """
 
 from typing import NamedTuple

@@ -2,8 +2,8 @@
 
 A source that is not known yet becomes a **candidate**: a stream on probation that writes into a ring row of its own, so
 that probation costs no sound (rule A3). What it must prove depends on the tap's policy; see `_claim`, the whole of it.
-A first candidate writes into the tap's own row, and its admission is one number; a later one (another SSRC, another source)
-is joined to the tap's row by `Joining`.
+A first candidate writes into the tap's own row, and its admission is one number; a later one (another SSRC, another
+source) is joined to the tap's row by `Joining`.
 """
 
 import ipaddress
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from receiver.media import lines
+from receiver.media.address import NOWHERE, Source
 from receiver.media.clock import SLACK, Clock, Packet
 from receiver.media.columns import ADDRESS, FAR, NS_PER_SAMPLE, Flaw, NoteKind, Policy, Role, TapState, Trust
 from receiver.media.joining import Joining
@@ -23,6 +24,8 @@ from receiver.media.streams import FAR_SEQUENCE
 from receiver.wire.rtp import Verdict
 from receiver.wire.serial import widen
 
+__all__ = ["NOWHERE", "Claim", "News", "Packets", "Source", "Sources"]
+
 Ints = NDArray[np.int64]
 SECOND_NS = 1_000_000_000
 PROBATION_NS = 4 * SECOND_NS  # rule A3
@@ -31,35 +34,6 @@ SILENCE_NS = 3 * SECOND_NS  # rule B5
 PAST_NS = 5 * SECOND_NS
 MOST_CANDIDATES = 4  # rule B1
 PROOFS = ("proof_sequence", "proof_timestamp", "proof_arrival_ns")
-
-
-class Source(NamedTuple):
-    """An address and a port, as in `ADDRESS`."""
-
-    high: int
-    low: int
-    port: int
-
-    @classmethod
-    def of(cls, address: str, port: int) -> "Source":
-        """From text; IPv4 becomes ::ffff:a.b.c.d. Raises ValueError for what is no address."""
-        parsed = ipaddress.ip_address(address)
-        number = int(parsed) | (0xFFFF << 32 if parsed.version == 4 else 0)
-        return cls(number >> 64, number & 0xFFFF_FFFF_FFFF_FFFF, port)
-
-    @classmethod
-    def read(cls, record: Any) -> "Source":
-        """From a record of type `ADDRESS`."""
-        return cls(int(record["high"]), int(record["low"]), int(record["port"]))
-
-    @property
-    def address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-        """The address without the port."""
-        whole = ipaddress.IPv6Address(self.high << 64 | self.low)
-        return whole.ipv4_mapped or whole
-
-
-NOWHERE = Source(0, 0, 0)
 
 
 class Claim(NamedTuple):
@@ -111,7 +85,8 @@ class Sources:
         taps, streams = self._state.now.taps, self._state.now.streams
         stream: Ints = taps["stream"][tap].astype(np.int64)
         state = taps["state"][tap]
-        known = (stream >= 0) & ((state == TapState.OPEN) | (state == TapState.CLOSING)) & (streams["ssrc"][stream] == ssrc)
+        known = (state == TapState.OPEN) | (state == TapState.CLOSING)
+        known &= (stream >= 0) & (streams["ssrc"][stream] == ssrc)
         seen = streams["source"]
         for name, column in zip(ADDRESS.names or (), source, strict=True):
             known &= seen[name][stream] == column
@@ -143,7 +118,7 @@ class Sources:
             found[rest] = -1 if candidates >= MOST_CANDIDATES else self._joining.candidate(tap, source, ssrc, first)
             stream = int(found[rest[0]])
             if stream >= 0 and claim.packets == 1 and not record["first_ns"] and now_ns >= claim.not_before_ns:
-                self._admit(stream, tap, source, claim, now_ns, first.wall_ns)  # its first valid packet is all the proof
+                self._admit(stream, tap, source, claim, now_ns, first.wall_ns)  # its first packet is all the proof
         return found, Verdict.CROWDED
 
     def _continues(self, stream: int, packets: Packets) -> NDArray[np.bool_]:
@@ -209,8 +184,8 @@ class Sources:
     def judge(self, stream: int, now_ns: int, wall_ns: int, last_call: bool = False) -> Verdict:
         """Admit a candidate if it has proved what its tap asks for: ACCEPTED, or why it may not be heard now.
 
-        One that takes over from another stream waits until that one was silent for a horizon (or the ``last_call``), so that
-        all that overtook each other is in its own row, and is preceded by candidates of the same source that came before it.
+        One that takes over from another stream waits until that one was silent for a horizon (or the ``last_call``), so
+        that all that overtook each other is in its own row; candidates of the same source that came before it go first.
         """
         now = self._state.now
         record = now.streams[stream]
@@ -271,8 +246,10 @@ class Sources:
         if not record["first_ns"] or now.rows["low"][record["row"]] == FAR:
             self._joining.begin(stream, tap)
         else:
-            silent_ns = now_ns - int(now.streams["heard_ns"][record["stream"]]) if record["stream"] >= 0 else self._wait_ns
-            verdict = self._joining.join(stream, tap) if last_call or silent_ns >= self._wait_ns else Verdict.PROBATION
+            old = int(record["stream"])
+            if old >= 0 and not last_call and now_ns - int(now.streams["heard_ns"][old]) < self._wait_ns:
+                return Verdict.PROBATION
+            verdict = self._joining.join(stream, tap)
             if verdict != Verdict.ACCEPTED:
                 return verdict
         record["stream"], record["trust"], record["source"] = stream, claim.trust, tuple(source)
@@ -283,8 +260,9 @@ class Sources:
             self._say(tap, "epoch", source)
             return Verdict.ACCEPTED
         self._journal.note(
-            tap, NoteKind.SOURCE, source=tuple(source), trust=claim.trust, wall_ns=wall_ns, ssrc=now.streams["ssrc"][stream]
-        )
+            tap, NoteKind.SOURCE, source=tuple(source), trust=claim.trust, wall_ns=wall_ns,
+            ssrc=now.streams["ssrc"][stream],
+        )  # fmt: skip
         record["moves"] += before != NOWHERE
         self._say(tap, "receiving" if before == NOWHERE else "source_changed", source)
         self._joining.dismiss(tap)
@@ -316,7 +294,7 @@ class Sources:
             self.judge(stream, now_ns, wall_ns, last_call=True)
 
     def review(self, now_ns: int, wall_ns: int) -> None:
-        """What time alone decides: candidates that wait or are too old, streams long past, clocks that stood at the end."""
+        """What time alone decides: candidates that wait or are too old, streams long past, clocks that stood last."""
         now = self._state.now
         streams = now.streams
         for stream in np.flatnonzero(streams["role"] == Role.PROBATION).tolist():
@@ -325,7 +303,8 @@ class Sources:
                 since_ns = max(int(streams["born_ns"][stream]), int(now.taps["answered_ns"][streams["tap"][stream]]))
                 if now_ns - since_ns >= PROBATION_NS:
                     self._give_up(stream)
-        for stream in np.flatnonzero((streams["role"] == Role.PAST) & (now_ns - streams["heard_ns"] > PAST_NS)).tolist():
+        long_past = (streams["role"] == Role.PAST) & (now_ns - streams["heard_ns"] > PAST_NS)
+        for stream in np.flatnonzero(long_past).tolist():
             self._joining.bury(stream)
         still = np.flatnonzero((streams["run_packets"] > 0) & (now_ns - streams["heard_ns"] > SECOND_NS))
         if still.size:
@@ -333,13 +312,14 @@ class Sources:
             streams["run_packets"][still] = 0
 
     def _give_up(self, stream: int) -> None:
-        """A candidate's time is over. That a second SSRC of the source itself was not recorded must be known (rule A12)."""
+        """A candidate's time is over. If it was a second SSRC of the source itself, that must be known (rule A12)."""
         record = self._state.now.streams[stream]
         tap = int(record["tap"])
-        if self._state.now.taps["stream"][tap] >= 0 and self._proved(record, Claim(2, Trust.NONE)):
-            if Source.read(self._state.now.taps["source"][tap]) == Source.read(record["source"]):
-                self._state.touch("taps", tap)
-                self._state.now.taps["flaws"][tap] |= Flaw.CONFLICT
+        taps = self._state.now.taps
+        own = taps["stream"][tap] >= 0 and Source.read(taps["source"][tap]) == Source.read(record["source"])
+        if own and self._proved(record, Claim(2, Trust.NONE)):
+            self._state.touch("taps", tap)
+            taps["flaws"][tap] |= Flaw.CONFLICT
         self._joining.discard(stream)
 
     def _say(self, tap: int, event: str, source: Source) -> None:

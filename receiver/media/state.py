@@ -2,11 +2,13 @@
 
 The columns exist twice (rule K3). ``now`` is the copy that may be written; it equals the live copy when a turn begins.
 ``commit`` raises one 8-byte generation number, and with that the written copy is the live one; then the other copy is
-brought up to date with what this turn touched. A worker that dies in a turn has changed nothing but ``now``, the ring (where
-placing twice is placing once) and logs beyond their committed heads.
+brought up to date with what this turn touched. A worker that dies in a turn has changed nothing but ``now``, the ring
+(where placing twice is placing once) and logs beyond their committed heads.
 
-The four cursors of a row (rule K4), ``cleared <= committed <= written <= playout``: ``playout`` is in the generation, the
-others are single numbers with one writer each. Nothing here opens, maps or allocates: the buffer is an argument.
+The four cursors of a row (rule K4), ``cleared <= committed <= written <= playout``: ``playout`` is in the generation,
+the others are single numbers with one writer each. A turn decides by the column ``freed``, which is ``cleared`` as it
+was when the last turn ended: so it decides the same when it is run again. Nothing here opens, maps or allocates: the
+buffer is an argument.
 """
 
 from typing import Any, NamedTuple
@@ -33,7 +35,7 @@ class LayoutError(Exception):
 
 
 class Shape(NamedTuple):
-    """How much of everything. ``window`` in samples; ``slab_octets`` is room kept for the door, which lays it out itself."""
+    """How much of everything. ``window`` in samples; ``slab_octets`` is room kept for the door, which lays it out."""
 
     taps: int
     streams: int
@@ -158,8 +160,9 @@ class State:
         now["world"][0] = live["world"][0]
 
     def _mirror(self) -> None:
-        for lists in (*self._touched.values(), *self._touched_one.values()):
-            lists.clear()
+        for table in self._touched:
+            self._touched[table].clear()
+            self._touched_one[table].clear()
         live, now = self._opaque[self.generation & 1], self._opaque[(self.generation + 1) & 1]
         for table in Columns._fields:
             now[table][:] = live[table]
@@ -175,8 +178,9 @@ class State:
     def _check(self) -> None:
         head = self._header[0]
         magic = bytes(head["magic"]).ljust(8, b"\0")
-        if magic != MAGIC or head["layout"] != LAYOUT or tuple(head["shape"]) != tuple(self.shape):
-            raise LayoutError(f"layout {magic!r} {head['layout']} {tuple(head['shape'])}, not {LAYOUT} {tuple(self.shape)}")
+        found, wanted = (head["layout"], *head["shape"]), (LAYOUT, *self.shape)
+        if magic != MAGIC or found != wanted:
+            raise LayoutError(f"layout {magic!r} {found}, not {MAGIC!r} {wanted}")
 
 
 def _pages(octets: int) -> int:

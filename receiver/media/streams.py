@@ -1,7 +1,7 @@
 """Streams in plain order, all at once: RFC 3550 A.1 (sequence), A.3 (loss) and A.8 (jitter) in closed form per batch.
 
-Packets come sorted by stream, in order of arrival within one. ``survey`` says where each would lie and which streams need
-the literal reading of `clock`; ``count`` books the others. Neither places a sample (rule K7).
+Packets come sorted by stream, in order of arrival within one. ``survey`` says where each would lie and which streams
+need the literal reading of `clock`; ``count`` books the others. Neither places a sample (rule K7).
 """
 
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from receiver.media.clock import HEAD_START, MARGIN, SLACK
-from receiver.media.columns import ENVELOPE_SECONDS, FAR, NS_PER_SAMPLE, SEEN_WORDS, Role
+from receiver.media.columns import ENVELOPE_SECONDS, NS_PER_SAMPLE, SEEN_WORDS, Role
 from receiver.media.state import State
 from receiver.wire.serial import widen
 
@@ -110,7 +110,8 @@ class Streams:
         odd |= (np.maximum.reduceat(transit, first) - least > SLACK) | (streams["run_packets"][s] > 0)
         odd |= end + shift > low + elapsed + elapsed // 1_000 + HEAD_START
         odd |= end > rows["freed"][row] + self._state.shape.window
-        odd |= np.minimum.reduceat(position, first) < np.maximum(np.maximum(low, rows["floor"][row]), streams["begin"][s])
+        begin = np.maximum(np.maximum(low, rows["floor"][row]), streams["begin"][s])
+        odd |= np.minimum.reduceat(position, first) < begin
         odd |= (top >> 6) - (lowest >> 6) >= SEEN_WORDS  # all must be told apart by what `seen` remembers
         return odd
 
@@ -160,7 +161,8 @@ class Streams:
             fresh = np.ones(block.size, np.bool_)
         else:
             fresh = (seen[word] & bit) == 0
-            _, original = np.unique(survey.group << 20 | survey.sequence - old[survey.group] + (1 << 17), return_index=True)
+            numbers = (survey.group << 20) + survey.sequence - old[survey.group]
+            _, original = np.unique(numbers, return_index=True)
             again = np.ones(block.size, np.bool_)
             again[original] = False
             fresh &= ~again
@@ -189,7 +191,8 @@ class Streams:
     def _envelope(self, heard: Heard, survey: Survey, s: Ints) -> None:
         """Rule A17: the least transit of each of the last ten seconds in which packets came.
 
-        A stream's packets of one second are a stretch; where a new second begins, the next place of the envelope is taken.
+        A stream's packets of one second are a stretch; where a new second begins, the next place of the envelope is
+        taken.
         """
         streams, group = self._state.now.streams, survey.group
         transit = heard.arrival_ns // NS_PER_SAMPLE - survey.position
@@ -200,8 +203,8 @@ class Streams:
         head, _ = runs(owner)
         turned = np.ones(begin.size, np.bool_)
         turned[head] = reached[head] > before
-        turns = np.cumsum(turned)
-        turns -= (turns - turned)[head][owner]
+        turns: Ints = np.cumsum(turned, dtype=np.int64)
+        turns = turns - (turns - turned)[head][owner]
         at = (streams["envelope_at"][s][owner] + turns) % ENVELOPE_SECONDS
         least = np.minimum.reduceat(transit, begin)
         same = ~turned

@@ -1,7 +1,7 @@
 """The ring: a sample's position is its address. Reordering, duplicates and late arrival stop being cases.
 
-A row is a ring of ``window`` samples with a guard band at both ends, so that a packet across the seam is written whole at
-both ends. Absence is the value −32768. Samples stay until they are committed (rule K4).
+A row is a ring of ``window`` samples with a guard band at both ends, so that a packet across the seam is written whole
+at both ends. Absence is the value −32768. Samples stay until they are committed (rule K4).
 """
 
 from collections.abc import Iterator
@@ -136,7 +136,7 @@ class Timeline:
 
     @staticmethod
     def _fold(record: Any) -> None:
-        """Make the oldest splice the row's plain shift; what comes late for the time before it has no frame any more."""
+        """Make the oldest splice the row's plain shift; what is late for the time before it has no frame any more."""
         record["floor"], record["shift"] = record["splice_at"][0], record["splice_shift"][0]
         for column in ("splice_at", "splice_shift"):
             record[column][:-1] = record[column][1:].copy()

@@ -31,7 +31,8 @@ FIXED_HEADER: Final = np.dtype(
 
 HEADER_OCTETS: Final = FIXED_HEADER.itemsize
 LONGEST_DATAGRAM: Final = 1500
-LONGEST_PAYLOAD: Final = 1280
+LONGEST_PAYLOAD: Final = 1460
+"""Octets: what IP, UDP and the fixed header leave of an Ethernet frame. ffmpeg fills it by default; rule A1 said 1,280."""
 _PLAIN: Final = 0x80
 """First octet of a packet of version 2 without padding, extension and CSRCs."""
 _RTCP: Final = slice(192, 224)
@@ -65,7 +66,7 @@ class Verdict(IntEnum):
     EMPTY = 10
     """No payload."""
     OVERSIZED = 11
-    """More than 1,280 octets of payload."""
+    """More than 1,460 octets of payload."""
     PAYLOAD_TYPE = 12
     """A payload type that nobody announced."""
 
@@ -105,7 +106,7 @@ class Batch:
     payload_at: NDArray[np.int64]
     """Octets from the beginning of the slab's row."""
     payload_size: NDArray[np.int64]
-    """Octets, 1..1,280."""
+    """Octets, 1..1,460."""
 
 
 def payload_kinds(events_payload_type: int = 101) -> NDArray[np.uint8]:

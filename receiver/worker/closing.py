@@ -107,7 +107,8 @@ class Closing:
             received = self._intake.read(slots, time.monotonic_ns(), every=True)
             if self._intake.starved.size:
                 self._keeping.hurry(slots, time.monotonic_ns())
-                await asyncio.sleep(ROOM_S)  # a commit must return, and its room be cleared
+                self._state.commit()  # room that was cleared counts from now on
+                await asyncio.sleep(ROOM_S)  # a commit must return
             elif received:
                 self._keeping.drain(slots, time.monotonic_ns())
             else:

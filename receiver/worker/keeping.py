@@ -49,11 +49,11 @@ class Keeping:
             self._waiting.discard(group)
             if not self._waiting:
                 self._request()
-        for _ in range(min(len(self._returned), ROOMS_A_SLICE)):
-            self._drain.give_back(self._returned.popleft())
+        self._give_back()
 
     def hurry(self, starved: Slots, now_ns: int) -> None:
         """Taps whose ring is full: drain them at once; where the commit is late, give back what is written."""
+        self._give_back()
         self.drain(starved, now_ns)
         state = self._state
         rows = state.live.taps["row"][starved].astype(np.int64)
@@ -111,6 +111,11 @@ class Keeping:
         for row in rows:
             self._drain.give_back(row, late=True)
         self._state.commit()
+
+    def _give_back(self) -> None:
+        """Clear what commits have made durable, some of it; the room counts from the next turn's end on."""
+        for _ in range(min(len(self._returned), ROOMS_A_SLICE)):
+            self._drain.give_back(self._returned.popleft())
 
     def _request(self) -> None:
         self._behind = self._shelf.write_logs()

@@ -48,10 +48,9 @@ class Watched(Files):
         self.name_of.pop(descriptor, None)
         super().close_file(descriptor)
 
-    @property
-    def verbs(self) -> list[str]:
-        """What was called, without the questions."""
-        return [verb for verb, _ in self.calls if verb not in ("stat", "open", "pread", "listing")]
+    def _sync_to_disk(self, descriptor: int) -> None:
+        if self.sync:
+            super()._sync_to_disk(descriptor)
 
 
 def _watched(verb: str) -> Callable[..., Any]:

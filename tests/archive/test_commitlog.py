@@ -149,7 +149,7 @@ def test_a_log_that_is_begun_anew_is_whole_at_every_instant(tmp_path: Path) -> N
         log.close()
 
     for _, directory in kill_everywhere(tmp_path, template, act):
-        files = Files(directory)
+        files = Watched(directory, sync=False)
         assert read_log(files, 0)[A] in (10, 20, 30)
         files.close()
 

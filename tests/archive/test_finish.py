@@ -131,7 +131,7 @@ def test_p4_killed_at_any_call_and_finished_again_it_is_there_once(tmp_path: Pat
     kills = 0
     for _, directory in kill_everywhere(tmp_path, template, lambda files: finish(files, ended)):
         kills += 1
-        files = Files(directory)
+        files = Watched(directory, sync=False)
         published_once(directory, finish(files, ended), expected)
         published_once(directory, finish(files, ended), expected)  # and again
         forget(files, ID)
@@ -144,7 +144,7 @@ def test_p4_killed_at_any_call_a_worker_that_only_asks_leaves_nothing_behind_eit
     """It asks ``finished`` first, and has opened the parts again before it asked."""
     template, ended, expected = template_of(tmp_path)
     for _, directory in kill_everywhere(tmp_path, template, lambda files: finish(files, ended)):
-        files = Files(directory)
+        files = Watched(directory, sync=False)
         if finished(files, ID):
             Part.reopen(files, ended.parts[0]).close()
         done = finished(files, ID) or finish(files, ended)
@@ -162,7 +162,7 @@ def test_p4_forgetting_killed_at_any_call_is_gone_on_with(tmp_path: Path) -> Non
     Part.reopen(files, ended.parts[0]).close()
     files.close()
     for _, directory in kill_everywhere(tmp_path, template, lambda files: forget(files, ID)):
-        files = Files(directory)
+        files = Watched(directory, sync=False)
         forget(files, ID)
         assert lying(directory, "spool") == []
         files.close()
@@ -175,7 +175,7 @@ def test_p4_killed_twice_at_any_two_calls(tmp_path: Path) -> None:
     for n, directory in kill_everywhere(tmp_path, template, lambda files: finish(files, ended)):
         for m, second in kill_everywhere(tmp_path / "twice", directory, lambda files: finish(files, ended)):
             if (3 * n + m) % step == 0:
-                files = Files(second)
+                files = Watched(second, sync=False)
                 published_once(second, finish(files, ended), expected)
                 files.close()
 
@@ -350,7 +350,7 @@ def test_p6_killed_at_any_call_and_refused_again_it_is_told_once(begun: bool, tm
         return refuse(files, draft(), Ending.NO_PACKETS, Outcome.EMPTY, problem())
 
     for _, directory in kill_everywhere(tmp_path, template, act):
-        files = Files(directory)
+        files = Watched(directory, sync=False)
         assert act(files).outcome is Outcome.EMPTY
         assert lying(directory) == [f"20231114T221318Z_{ID}.json"]
         assert lying(directory, "spool") == [f"{ID}.done"]

@@ -114,7 +114,7 @@ def test_c1_killed_anywhere_it_begins_again(tmp_path: Path) -> None:
     kills = 0
     for _, directory in kill_everywhere(tmp_path, template, start):
         kills += 1
-        files = Files(directory)
+        files = Watched(directory, sync=False)
         begun = begin(files, [(draft(ID), 2), (draft(OTHER), 1)])
         assert all(isinstance(parts, tuple) for parts in begun)
         assert decode_draft(files.read(names.draft(ID))) == draft(ID)

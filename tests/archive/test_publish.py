@@ -49,7 +49,7 @@ def test_p4_killed_anywhere_it_is_published_once(tmp_path: Path) -> None:
     prepared(files)
     files.close()
     for _, directory in kill_everywhere(tmp_path, template, lambda files: publish(files, f"2024/{STEM}", SIDECAR)):
-        files = Files(directory)
+        files = Watched(directory, sync=False)
         if files.stat(names.done(ID)) is None:
             publish(files, f"2024/{STEM}", SIDECAR)
         assert lying(directory) == [f"2024/{JSON}", f"2024/{WAV}"]
@@ -106,7 +106,7 @@ def test_c4_killed_anywhere_beside_a_stranger_it_is_published_once(taken: list[s
         publish(files, STEM, decode(files.read(names.final(ID))))
 
     for _, directory in kill_everywhere(tmp_path, template, act):
-        again = Files(directory)
+        again = Watched(directory, sync=False)
         if again.stat(names.done(ID)) is None:
             act(again)
         assert len(lying(directory)) == publish_all

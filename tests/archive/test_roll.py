@@ -140,7 +140,7 @@ def test_p4_rolling_killed_at_any_call_ends_with_the_same_names_once(tmp_path: P
     kills = 0
     for _, directory in kill_everywhere(tmp_path, template, lambda files: rolled(files, keys, CUTS)):
         kills += 1
-        files = Files(directory)
+        files = Watched(directory, sync=False)
         rolled(files, keys, CUTS)
         check_all(directory, finish(files, facts(keys[2], [300])))
         files.close()
@@ -151,7 +151,7 @@ def test_p4_rolling_killed_at_any_call_ends_with_the_same_names_once(tmp_path: P
 def test_p4_a_finish_completes_the_rolls_that_a_dead_worker_left(whole: Sound, tmp_path: Path) -> None:
     template, keys = template_of(tmp_path, whole)
     for _, directory in kill_everywhere(tmp_path, template, lambda files: rolled(files, keys, CUTS)):
-        files = Files(directory)
+        files = Watched(directory, sync=False)
         done = finish(files, facts(keys[2], [300]))
         assert lying(directory, "spool") == [f"{ID}.done"]
         if done.outcome is not Outcome.EMPTY:
@@ -162,7 +162,7 @@ def test_p4_a_finish_completes_the_rolls_that_a_dead_worker_left(whole: Sound, t
 def test_p4_finishing_several_killed_at_any_call(tmp_path: Path) -> None:
     template, keys = template_of(tmp_path)
     for _, directory in kill_everywhere(tmp_path, template, lambda files: finish(files, facts(keys[2], [300]))):
-        files = Files(directory)
+        files = Watched(directory, sync=False)
         check_all(directory, finish(files, facts(keys[2], [300])))
         files.close()
 
@@ -179,7 +179,7 @@ def check_all(directory: Path, done: Sidecar) -> None:
 def test_p4_what_a_dead_worker_left_of_several_goes_when_it_is_forgotten(whole: Sound, tmp_path: Path) -> None:
     template, keys = template_of(tmp_path, whole)
     for _, directory in kill_everywhere(tmp_path, template, lambda files: finish(files, facts(keys[2], [300]))):
-        files = Files(directory)
+        files = Watched(directory, sync=False)
         if finished(files, ID):
             Part.reopen(files, keys[2][0]).close()
         else:

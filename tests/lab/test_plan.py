@@ -28,7 +28,7 @@ def test_a_plan_survives_json() -> None:
         ('{"callers": [{"id": 1, "weather": "fog"}]}', "fog"),
         ('{"callers": [{"id": 1, "weather": {"loss": 2}}]}', "loss is a share"),
         ('{"callers": [{"id": 1, "codec": "G729"}]}', "G729"),
-        ('{"callers": [{"id": 1, "size": 1281}]}', "1281"),
+        ('{"callers": [{"id": 1, "size": 1461}]}', "1461"),
         ('{"callers": [{"id": -1}]}', "-1"),
         ('{"callers": [{"id": 4294967294}]}', "4294967294"),
         ('{"callers": [{"id": 1, "seconds": 0}]}', "speaks for"),

@@ -17,7 +17,7 @@ from receiver.lab.sender import Sender, datagrams, open_sender
 from receiver.wire.g711 import PCMA, PCMU
 from tests.lab.conftest import Listen
 
-ODD = Weather(sizes=(1, 97, 160, 333, 1280), sizes_run=1)
+ODD = Weather(sizes=(1, 97, 160, 333, 1460), sizes_run=1)
 
 
 def test_datagrams_are_rtp_as_somebody_elses_program_reads_it() -> None:

@@ -4,10 +4,12 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from receiver.ledger import folder
 from receiver.ledger.folder import Folder, FolderError
 
 
@@ -24,6 +26,44 @@ def test_a_dead_daemon_holds_nothing(tmp_path: Path) -> None:
     code = f"{imports}; Folder(Path(sys.argv[1])); os._exit(9)"
     assert subprocess.run([sys.executable, "-c", code, tmp_path], check=False).returncode == 9
     Folder(tmp_path).release()
+
+
+def test_the_workers_of_a_dead_daemon_are_waited_for(tmp_path: Path) -> None:
+    """They hold the lock, too, and still write to the folder."""
+    imports = "import os, subprocess, sys; from pathlib import Path; from receiver.ledger.folder import Folder"
+    worker = "import sys; sys.stdin.read()"
+    code = f"""{imports}
+folder = Folder(Path(sys.argv[1]))
+subprocess.Popen([sys.executable, "-c", {worker!r}], pass_fds=[folder.lock])
+os._exit(9)"""
+    paused: list[float] = []
+    daemon = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE)
+    assert daemon.wait(30) == 9
+    assert daemon.stdin is not None
+    leave = daemon.stdin.close
+
+    def pause(seconds: float) -> None:
+        paused.append(seconds)
+        if len(paused) == 3:
+            leave()
+        time.sleep(seconds)
+
+    Folder(tmp_path, pause).release()
+    assert len(paused) >= 3
+
+
+def test_what_a_dead_daemon_left_running_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    code = "import os, sys; from pathlib import Path; from receiver.ledger.folder import Folder; "
+    code += "folder = Folder(Path(sys.argv[1])); os.set_inheritable(folder.lock, True); pid = os.fork(); "
+    code += "pid or sys.stdin.read(); os._exit(0)"
+    daemon = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE)
+    daemon.wait(30)
+    waited: list[float] = []
+    with pytest.raises(FolderError, match="or by what it left running"):
+        Folder(tmp_path, waited.append)
+    assert round(sum(waited)) == folder.LEFTOVERS_S
+    assert daemon.stdin is not None
+    daemon.stdin.close()
 
 
 def test_a_missing_folder_is_not_made(tmp_path: Path) -> None:

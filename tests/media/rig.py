@@ -84,15 +84,22 @@ def linear(payload: bytes) -> NDArray[np.int16]:
 class Part:
     """What the writer thread has put into one file."""
 
-    samples: NDArray[np.int16] = field(default_factory=lambda: np.empty(0, np.int16))
+    space: NDArray[np.int16] = field(default_factory=lambda: np.full(1 << 16, UNTOUCHED, np.int16))
+    size: int = 0
 
     def write(self, frame: int, samples: NDArray[np.int16]) -> None:
         """As pwrite does; a hole shows."""
         assert frame >= 0
-        if frame + samples.size > self.samples.size:
-            more = np.full(frame + samples.size - self.samples.size, UNTOUCHED, np.int16)
-            self.samples = np.r_[self.samples, more]
-        self.samples[frame : frame + samples.size] = samples
+        self.size = max(self.size, frame + samples.size)
+        if self.size > self.space.size:
+            more = np.full(2 * self.size - self.space.size, UNTOUCHED, np.int16)
+            self.space = np.concatenate((self.space, more))
+        self.space[frame : frame + samples.size] = samples
+
+    @property
+    def samples(self) -> NDArray[np.int16]:
+        """All of it."""
+        return self.space[: self.size]
 
     def present(self) -> dict[int, int]:
         """Frame to sample of all that came."""
@@ -110,7 +117,12 @@ class Rig:
     """One state, one pipeline, parts in memory."""
 
     def __init__(
-        self, taps: int = 1, allow: Iterable[str] = (), window: int = WINDOW, patches: int | None = None, strict: bool = True
+        self,
+        taps: int = 1,
+        allow: Iterable[str] = (),
+        window: int = WINDOW,
+        patches: int | None = None,
+        strict: bool = True,
     ) -> None:
         shape = Shape.of(taps, window, 4_096)
         self.shape = shape if patches is None else shape._replace(patches=patches)
@@ -126,7 +138,12 @@ class Rig:
         self.strict = strict
 
     def open(
-        self, tap: int = 0, policy: Policy = Policy.EXACT, announced: Source = HOME, now_ns: int = START, held: bool = False
+        self,
+        tap: int = 0,
+        policy: Policy = Policy.EXACT,
+        announced: Source = HOME,
+        now_ns: int = START,
+        held: bool = False,
     ) -> None:
         """As `Taps.open` does it."""
         self.state.wipe("taps", tap)
@@ -266,14 +283,19 @@ class Rig:
 
 
 def talk(
-    count: int, start_ns: int = START, size: int = 160, sequence: int = 100, timestamp: int = 5_000, seed: int = 1, **more: Any
+    count: int,
+    start_ns: int = START,
+    size: int = 160,
+    sequence: int = 100,
+    timestamp: int = 5_000,
+    seed: int = 1,
+    **more: Any,
 ) -> list[Sent]:
     """Packets in time and in order."""
+    times = range(timestamp, timestamp + count * size, size)
     return [
-        Sent(
-            start_ns + k * size * 125_000, sequence + k, timestamp + k * size, codes(seed, timestamp + k * size, size), **more
-        )
-        for k in range(count)
+        Sent(start_ns + (at - timestamp) * 125_000, sequence + k, at, codes(seed, at, size), **more)
+        for k, at in enumerate(times)
     ]
 
 

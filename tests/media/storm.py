@@ -1,4 +1,4 @@
-"""A rough sea for several taps at once: everything that rules A and B know, seeded. For tests of order, not of places."""
+"""A rough sea for several taps at once: all that rules A and B know, seeded. For tests of order, not of places."""
 
 from random import Random
 

@@ -99,7 +99,7 @@ def test_a11_at_most_eight_epochs_a_minute_the_rest_is_counted() -> None:
 
 
 @given(st.integers(0, 1 << 32))
-@settings(max_examples=count(40, all=400, full=5_000))
+@settings(max_examples=count(25, all=400, full=5_000))
 def test_a10_the_file_is_never_longer_than_time_that_passed_and_two_seconds(seed: int) -> None:
     dice = Random(seed)
     rig = Rig()
@@ -110,7 +110,7 @@ def test_a10_the_file_is_never_longer_than_time_that_passed_and_two_seconds(seed
         now_ns += dice.choice([0, 0, 1, 20, 20, 100, 1_500, 9_000]) * MS
         timestamp += dice.choice([160, 160, 800, 8_000, 15_990, 16_010, 80_000, 1 << 31, -160, -8_000, -100_000])
         sequence += dice.choice([1, 1, 1, 1, 2, 5, -3, 0, 900, 40_000])
-        batch.append(Sent(now_ns, sequence, timestamp, codes(1, 0, dice.choice([160, 1_280]))))
+        batch.append(Sent(now_ns, sequence, timestamp, codes(1, 0, dice.choice([160, 1_460]))))
         if dice.random() < 0.3:
             rig.step(batch, now_ns)
             batch = []
@@ -145,11 +145,12 @@ def test_a7_a_pause_with_a_running_clock_is_silence_of_exactly_its_length(pause_
 
 
 @given(st.integers(0, 1 << 32))
+@settings(max_examples=count(25, all=300, full=3_000))
 def test_a7_many_pauses_and_packets_that_overtake_each_other_around_them(seed: int) -> None:
     dice = Random(seed)
     sent: list[Sent] = []
     clock_ns, timestamp = START, (1 << 32) - 90_000
-    for run in range(8):
+    for _ in range(8):
         length = dice.randrange(3, 25)
         sent += talk(length, clock_ns, sequence=65_500 + len(sent), timestamp=timestamp)
         pause = int(dice.choice([0.5, 1.9, 2.5, 3, 7, 30]) * 8_000)
@@ -171,7 +172,8 @@ def test_a17_a_clock_that_stood_still_is_an_epoch_anchored_by_the_first_arrival(
     rig = Rig()
     rig.open()
     stood = int(stood_s * 8_000)
-    before, after = talk(100), talk(100, START + 100 * 20 * MS + stood * 125_000, sequence=200, timestamp=5_000 + 16_000)
+    before = talk(100)
+    after = talk(100, START + 100 * 20 * MS + stood * 125_000, sequence=200, timestamp=5_000 + 16_000)
     rig.run(before + after)
     assert rig.parts[0].present() == truth(before, 5_000) | truth(after, 5_000 + 16_000, HORIZON + 16_000 + stood)
     assert epochs(rig) == [(HORIZON, 5_000), (HORIZON + 16_000 + stood, 5_000 + 16_000)]
@@ -193,6 +195,7 @@ def test_a17_a_burst_after_a_stall_of_the_network_is_no_epoch_and_loses_nothing(
 
 
 @given(st.integers(0, 1 << 32))
+@settings(max_examples=count(20, all=200, full=3_000))
 def test_a17_jitter_around_the_pause_puts_every_packet_on_its_side(seed: int) -> None:
     dice = Random(seed)
     stood = 5 * 8_000
@@ -212,7 +215,9 @@ def test_a17_jitter_around_the_pause_puts_every_packet_on_its_side(seed: int) ->
 def test_a17_three_packets_a_second_and_a_half_late_are_no_epoch() -> None:
     rig = Rig()
     rig.open()
-    sent = [p._replace(arrival_ns=p.arrival_ns + (1_500 * MS if k in (50, 51, 52) else 0)) for k, p in enumerate(talk(300))]
+    sent = talk(300)
+    for k in (50, 51, 52):
+        sent[k] = sent[k]._replace(arrival_ns=sent[k].arrival_ns + 1_500 * MS)
     rig.run(sent)
     assert rig.tap()["epochs"] == 0
     assert rig.parts[0].present() == truth(sent, 5_000)
@@ -225,7 +230,8 @@ def test_a17_a_pause_of_the_clock_after_a_long_silence_with_a_running_clock() ->
     after = talk(60, START + 2 * SECOND + 15 * SECOND, sequence=200, timestamp=5_000 + 16_000 + 10 * 8_000)
     rig.run(before + after)
     assert rig.tap()["epochs"] == 1
-    assert rig.parts[0].present() == truth(before, 5_000) | truth(after, after[0].timestamp, HORIZON + 16_000 + 15 * 8_000)
+    at = HORIZON + 16_000 + 15 * 8_000
+    assert rig.parts[0].present() == truth(before, 5_000) | truth(after, after[0].timestamp, at)
 
 
 def test_a17_timestamps_that_stand_still_while_numbers_go_on_stay_bounded() -> None:

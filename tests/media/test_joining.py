@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver.media.block import ABSENT
-from receiver.media.columns import Flaw, NoteKind, Policy, Role
+from receiver.media.columns import Flaw, NoteKind, Policy
 from receiver.wire.rtp import Verdict
 from tests.media.rig import HORIZON, MS, SECOND, START, STRANGER, WINDOW, Rig, Sent, talk, truth
 

@@ -13,8 +13,22 @@ from receiver.media.sources import Source
 from receiver.media.timeline import Timeline
 from receiver.wire.rtp import Verdict
 from tests.media.rig import (
-    HOME, HORIZON, MS, SECOND, START, STRANGER, Rig, Sent, codes, datagrams, linear, octets_of, talk, truth,
+    HOME,
+    HORIZON,
+    MS,
+    SECOND,
+    START,
+    STRANGER,
+    Rig,
+    Sent,
+    codes,
+    datagrams,
+    linear,
+    octets_of,
+    talk,
+    truth,
 )  # fmt: skip
+from tests.tools import count
 
 
 @dataclass
@@ -121,26 +135,25 @@ def test_p1_any_weather_gives_exact_samples_gaps_and_counters(weather: Weather) 
     assert bool(rig.tap()["flaws"]) == bool(reference.late_lost)
 
 
-@given(weathers(most_delay_ms=100), st.sampled_from([500, 47_000, 190_000]))
+@given(weathers(most_delay_ms=100), st.sampled_from([500, 47_000, 95_000]))
+@settings(max_examples=count(20, all=200, full=3_000), suppress_health_check=[HealthCheck.too_slow])
 def test_p1_the_same_across_the_rings_end(weather: Weather, lead: int) -> None:
     rig, reference = Rig(), Reference()
     rig.open()
     if not weather.packets:
         return
     first = weather.packets[0]
-    count = lead // 160
-    before = [
-        Sent(first.arrival_ns - (count - k) * 20 * MS, k, first.timestamp - (count - k) * 160, codes(3, k, 160), ssrc=6)
-        for k in range(count)
-    ]
-    rig.run([p._replace(ssrc=7, sequence=first.sequence - count + p.sequence) for p in before], finish=False)
+    packets = lead // 160
+    start_ns, number = first.arrival_ns - packets * 20 * MS, first.sequence - packets
+    before = talk(packets, start_ns, sequence=number, timestamp=first.timestamp - packets * 160)
+    rig.run(before, finish=False)
     reference.highest, reference.first_timestamp = first.sequence - 1, before[0].timestamp
-    reference.packets, reference.seen = count, set(range(first.sequence - count, first.sequence))
+    reference.packets, reference.seen = packets, set(range(first.sequence - packets, first.sequence))
     earlier = [p for p in weather.packets if p.sequence < first.sequence]
     weather.packets = [p for p in weather.packets if p not in earlier]
     play(weather, rig, reference)
     placed = rig.parts[0].present()
-    beginning = HORIZON + count * 160
+    beginning = HORIZON + packets * 160
     assert {frame: sample for frame, sample in placed.items() if frame >= beginning} == reference.samples
 
 
@@ -158,16 +171,16 @@ def test_every_datagram_is_counted_once_whatever_it_is() -> None:
     good = talk(5)
     sent = [
         *good, *talk(4, tap=2), good[0], good[0]._replace(tap=1, source=STRANGER), good[1]._replace(raw=b""),
-        good[1]._replace(raw=b"\x80\xc8" + bytes(30)), good[1]._replace(raw=bytes(1_600)), good[1]._replace(payload_type=77),
-        good[1]._replace(payload_type=13), good[1]._replace(raw=b"\x81" + good[1].octets[1:14]), *talk(2, tap=2)[1:],
+        good[1]._replace(raw=b"\x80\xc8" + bytes(30)), good[1]._replace(raw=bytes(1_600)),
+        good[1]._replace(payload_type=77), good[1]._replace(payload_type=13),
+        good[1]._replace(raw=b"\x81" + good[1].octets[1:14]), *talk(2, tap=2)[1:],
     ]  # fmt: skip
     rig.step(sent, START + SECOND)
     assert rig.state.live.world["verdicts"][0].sum() == len(sent)
     assert sum(rig.tap(tap)["verdicts"].sum() for tap in range(3)) == len(sent)
     assert rig.count(Verdict.ACCEPTED) == 5 + 4 + 1 + 1
-    for verdict in (
-        Verdict.FOREIGN, Verdict.SHORT, Verdict.RTCP, Verdict.LONG, Verdict.PAYLOAD_TYPE, Verdict.COMFORT_NOISE, Verdict.CSRC
-    ):  # fmt: skip
+    once = (Verdict.FOREIGN, Verdict.SHORT, Verdict.RTCP, Verdict.LONG, Verdict.PAYLOAD_TYPE, Verdict.CSRC)
+    for verdict in (*once, Verdict.COMFORT_NOISE):
         assert rig.count(verdict) == 1, verdict
 
 
@@ -175,7 +188,7 @@ def test_a9_more_sizes_than_groups_are_placed_one_by_one() -> None:
     rig = Rig()
     rig.open()
     timestamp, sent = 0, []
-    for k, size in enumerate([160, 160, 160, *range(80, 140), 1, 1_280]):
+    for k, size in enumerate([160, 160, 160, *range(80, 140), 1, 1_460]):
         sent.append(Sent(START + timestamp * 125_000, k, timestamp, codes(1, timestamp, size)))
         timestamp += size
     rig.step(sent)
@@ -246,8 +259,6 @@ def hostile(total: int, seed: int) -> None:
         rig.drain(now_ns)
         rig.review(now_ns)
         assert rig.state.live.world["verdicts"][0].sum() == sent
-        for part in rig.parts.values():
-            part.samples = part.samples[:0]
     assert [table.size for table in rig.state.live] == sizes
     assert octets_of(rig.state.now) == octets_of(rig.state.live)
     rows = rig.state.live.rows

@@ -37,7 +37,10 @@ def test_timestamps_rise_with_the_numbers() -> None:
     assert not in_sequence(evidence((0, 900), (1, 160), (2, 320), (3, 480)), 4)
 
 
-@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 900)), unique_by=lambda p: p[0], max_size=8), st.integers(1, 8))
+PACKET = st.tuples(st.integers(0, 60), st.integers(0, 900))
+
+
+@given(st.lists(PACKET, unique_by=lambda p: p[0], max_size=8), st.integers(1, 8))
 def test_it_is_what_looking_at_every_run_says(packets: list[tuple[int, int]], wanted: int) -> None:
     packets = sorted(packets)
     said = False

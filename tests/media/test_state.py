@@ -1,5 +1,6 @@
-"""The memory that outlives a worker (rules K3, K4): turns happen wholly or not at all, and again with the same result."""
+"""The memory that outlives a worker (rules K3, K4): turns happen wholly or not at all."""
 
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -123,10 +124,8 @@ def test_k3_a_step_killed_anywhere_runs_again_in_a_new_worker_with_the_same_resu
             now_ns = max(packet.arrival_ns for packet in batch)
             for _ in range(2):
                 sniper.left = dice.choice([0, 1, 2, 3, 5, 8, 13, 21, 40])
-                try:
+                with suppress(Killed):
                     rough.pipeline.step(datagrams(batch), now_ns, WALL - START)
-                except Killed:
-                    pass
                 sniper.left = None
                 succeed(rough)
             for rig in (calm, rough):

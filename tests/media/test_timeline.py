@@ -37,7 +37,7 @@ def test_a4_order_of_arrival_does_not_matter(rig: Rig, order: tuple[int, ...]) -
     assert (read(rig, 0, 640) == np.arange(1, 641)).all()
 
 
-@given(start=st.integers(0, 5 * WINDOW), length=st.integers(1, 1_280), packets=st.integers(1, 5))
+@given(start=st.integers(0, 5 * WINDOW), length=st.integers(1, 1_460), packets=st.integers(1, 5))
 def test_spans_across_the_rings_end_read_as_they_were_written(start: int, length: int, packets: int) -> None:
     rig = Rig()
     rig.open()
@@ -53,10 +53,10 @@ def test_spans_across_the_rings_end_read_as_they_were_written(start: int, length
 def test_every_edge_of_the_guard_bands() -> None:
     rig = Rig()
     rig.open()
-    for start in range(WINDOW - 1_281, WINDOW + 1):
+    for start in range(WINDOW - 1_461, WINDOW + 1):
         rig.state.ring[0] = ABSENT
-        rig.pipeline.timeline.place(np.array([0]), np.array([start]), sounds(1, 1_280))
-        assert (read(rig, start, start + 1_280) == sounds(1, 1_280)[0]).all()
+        rig.pipeline.timeline.place(np.array([0]), np.array([start]), sounds(1, 1_460))
+        assert (read(rig, start, start + 1_460) == sounds(1, 1_460)[0]).all()
 
 
 def test_k4_clearing_fills_before_it_raises(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,5 +168,5 @@ def test_k5_what_an_uncommitted_turn_left_ahead_of_the_edge_is_blanked(rig: Rig)
     rig.pipeline.timeline.place(np.array([0]), np.array([edge + 5_000]), sounds(1, 1_000))
     assert (rig.state.ring[0] != before).any()
     rig.pipeline.timeline.blank_ahead()
-    assert (read(rig, 0, WINDOW) == before[1_280 : 1_280 + WINDOW]).all()
+    assert (read(rig, 0, WINDOW) == before[1_460 : 1_460 + WINDOW]).all()
     assert START > 0

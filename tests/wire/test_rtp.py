@@ -69,7 +69,7 @@ def judge(datagram: bytes) -> tuple[Verdict, int, int]:
             return Verdict.PADDING, 0, 0
     if end == at:
         return Verdict.EMPTY, 0, 0
-    if end - at > 1280:
+    if end - at > 1460:
         return Verdict.OVERSIZED, 0, 0
     return Verdict(int(KINDS[datagram[1] & 0x7F])), at, end - at
 
@@ -106,8 +106,8 @@ EXTENSION = b"\xbe\xde\x00\x01\x10\x7f\x00\x00"
 EDGES = [
     ("speech", packet(), Verdict.ACCEPTED),
     ("one octet of speech", packet(b"a"), Verdict.ACCEPTED),
-    ("the longest payload", packet(bytes(1280)), Verdict.ACCEPTED),
-    ("one octet longer", packet(bytes(1281)), Verdict.OVERSIZED),
+    ("the longest payload", packet(bytes(1460)), Verdict.ACCEPTED),
+    ("one octet longer", packet(bytes(1461)), Verdict.OVERSIZED),
     ("the longest datagram", packet(bytes(1488)), Verdict.OVERSIZED),
     ("padding down to the longest payload", packet(bytes(1440) + b"\xa1", first=0xA0), Verdict.ACCEPTED),
     ("longer than an Ethernet frame", packet(bytes(1489)), Verdict.LONG),
@@ -290,7 +290,7 @@ def test_a1_what_aiortc_parses_we_parse_alike_and_differ_only_where_listed(datag
         )  # fmt: skip
 
 
-@given(st.integers(1, 1280), st.lists(st.tuples(st.integers(0, 19), st.integers(12, 76)), max_size=40), st.booleans())
+@given(st.integers(1, 1460), st.lists(st.tuples(st.integers(0, 19), st.integers(12, 76)), max_size=40), st.booleans())
 def test_gather_copies_the_payload_of_each_row_asked_for(size: int, asked: list[tuple[int, int]], alike: bool) -> None:
     octets = np.random.default_rng(size).integers(0, 256, (20, ROW), np.uint8)
     which, at = np.array(asked, np.int64).reshape(-1, 2).T

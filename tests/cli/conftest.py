@@ -1,0 +1,30 @@
+"""A daemon for the commands that talk to one: real, but for its worker."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.daemon.made import Process
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """One daemon for all tests of a file."""
+    folder: Path = tmp_path_factory.mktemp("cli") / "storage"
+    folder.mkdir()
+    made = Process(folder)
+    made.until_ready()
+    yield made
+    made.process.terminate()
+    made.process.wait(30)
+
+
+@pytest.fixture
+def tapdeck(daemon: Process, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Call a command as a person would; the daemon is in TAPDECK_URL."""
+    from receiver.cli import tapdeck as commands
+
+    monkeypatch.setenv("TAPDECK_URL", daemon.until_ready())
+    return lambda *words: CliRunner().invoke(commands, words, prog_name="tapdeck", catch_exceptions=False)

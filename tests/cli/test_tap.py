@@ -1,0 +1,93 @@
+"""``tapdeck tap open|list|show|stop``, against a daemon."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+
+from receiver.cli.common import Away
+from tests.daemon.made import Process
+
+Tapdeck = Callable[..., Result]
+
+
+def opened(tapdeck: Tapdeck, *words: str) -> str:
+    done = tapdeck("tap", "open", "--source", "any", "--json", *words)
+    assert done.exit_code == 0, done.output
+    return str(json.loads(done.stdout)["id"])
+
+
+def test_open_says_where_to_send(tapdeck: Tapdeck) -> None:
+    done = tapdeck(
+        "tap", "open", "--source", "127.0.0.1", "--codec", "pcma", "--label", "team=blue", "--label", "a=b=c"
+    )
+    assert done.exit_code == 0
+    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert lines["state"] == "listening"
+    assert "(PCMA, 20 ms)" in done.stdout
+    assert "rtp://127.0.0.1:" in done.stdout
+    shown = json.loads(tapdeck("tap", "show", "--json", lines["tap"]).stdout)
+    assert (shown["labels"], shown["source"]) == ({"team": "blue", "a": "b=c"}, "127.0.0.1")
+    tapdeck("tap", "stop", "--wait", lines["tap"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "source: expected"),
+        (("--source", "any", "--codec", "OPUS"), 'codec "OPUS": this version does not have it yet'),
+        (("--source", "any", "--device", "ws"), 'device "ws"'),
+        (("--source", "any", "--layout", "stereo"), 'layout "stereo"'),
+        (("--source", "any", "--label", "standin=refuse"), "no space; make some"),
+    ],
+)
+def test_what_cannot_be_met_exits_1_and_says_why(tapdeck: Tapdeck, words: tuple[str, ...], said: str) -> None:
+    done = tapdeck("tap", "open", *words)
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "words", [("--codec", "G722"), ("--label", "x"), ("--label", "=x"), ("--srtp-file", "f"), ("--x",)]
+)
+def test_a_wrong_command_exits_2(tapdeck: Tapdeck, words: tuple[str, ...]) -> None:
+    assert tapdeck("tap", "open", "--source", "any", *words).exit_code == 2
+
+
+def test_list_and_show_and_stop(tapdeck: Tapdeck, daemon: Process) -> None:
+    tap = opened(tapdeck, "--label", "which=this")
+    listed = tapdeck("tap", "list", "--label", "which=this")
+    assert listed.stdout.splitlines()[0].startswith("TAP")
+    assert tap in listed.stdout.splitlines()[1]
+    assert "listening" in listed.stdout.splitlines()[1]
+    assert tapdeck("tap", "list", "--label", "which=none", "--json").stdout == "[]\n"
+    shown = tapdeck("tap", "show", tap)
+    assert "labels.which" in shown.stdout
+    assert "counts.packets" in shown.stdout
+    stopped = tapdeck("tap", "stop", "--wait", tap)
+    assert stopped.exit_code == 0
+    assert "empty" in stopped.stdout
+    again = tapdeck("tap", "stop", "--json", tap)
+    assert (again.exit_code, json.loads(again.stdout)["ending"]) == (0, "stopped")
+    finished = json.loads(tapdeck("tap", "list", "--state", "finished", "--limit", "1", "--json").stdout)
+    assert [each["id"] for each in finished] == [tap]
+
+
+def test_stop_and_wait_tells_where_the_recording_is(tapdeck: Tapdeck, daemon: Process) -> None:
+    tap = opened(tapdeck)
+    stopped = json.loads(tapdeck("tap", "stop", "--wait", "--json", tap).stdout)
+    assert (stopped["outcome"], stopped["recording"]["file"]) == ("empty", None)
+
+
+def test_a_tap_that_never_was_exits_1(tapdeck: Tapdeck) -> None:
+    for words in (("show", "../../etc/passwd"), ("stop", "nobody")):
+        done = tapdeck("tap", *words)
+        assert (done.exit_code, done.stderr) == (1, "tapdeck: no tap has this id\n")
+
+
+def test_without_a_daemon_one_is_told_to_start_it(tapdeck: Tapdeck) -> None:
+    with pytest.raises(Away, match="no daemon answers") as away:  # exit 69, see cli.EXITS
+        tapdeck("tap", "list", "--url", "http://127.0.0.1:1")
+    assert away.value.hint == "is `tapdeck run` running?"

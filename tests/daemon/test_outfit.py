@@ -1,0 +1,101 @@
+"""What the configuration means to each room, and what the host must give."""
+
+import resource
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from receiver.control.taps import SECOND, Limits
+from receiver.daemon import outfit
+from receiver.ledger.rows import Summary
+from receiver.settings import ConfigError
+from tests.daemon.made import settings_for
+
+ID = "0b0e7f4c-3c39-4e6f-8f6e-3a4d5e6f7a8b"
+NOON = datetime(2026, 9, 21, 12, tzinfo=UTC)
+
+
+def summary(**given: Any) -> Summary:
+    return Summary(**{"recording_id": ID, "ending": "stopped", "outcome": "complete", "started_at": NOON} | given)
+
+
+def test_a_worker_is_told_samples_and_nanoseconds(tmp_path: Path) -> None:
+    made = outfit.configure(settings_for(tmp_path, media__allow="192.0.2.0/24"), 0, slots=5)
+    assert (made.index, made.taps, made.tick_ns, made.horizon, made.window) == (0, 5, 100_000_000, 3200, 48_000)
+    assert (made.commit_interval_ns, made.segment_frames, made.directory) == (10**9, 0, str(tmp_path))
+    assert (made.policy, made.events_payload_type, made.encoding, made.repair) == ("announced", 101, "pcm16", True)
+    assert (made.log_level, made.log_format) == ("info", "auto")
+    assert not outfit.configure(settings_for(tmp_path), 1, slots=5).repair
+
+
+def test_limits_are_those_of_the_configuration(tmp_path: Path) -> None:
+    made = outfit.limits(settings_for(tmp_path, taps__start_timeout_s=1, taps__max_duration_s=3))
+    assert made == Limits(outfit.OPENING_NS, 1 * SECOND, 60 * SECOND, 3 * SECOND)
+
+
+def test_ports_are_those_of_the_configuration(tmp_path: Path) -> None:
+    pool = outfit.ports(settings_for(tmp_path, media__ports="29000-29009"))
+    assert pool.free == 10
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])
+def test_an_address_of_another_host_is_a_matter_of_configuration(address: str) -> None:
+    with pytest.raises(ConfigError, match=r"media\.bind: expected an address of this host"):
+        outfit.require_bindable(address)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
+def test_an_address_of_this_host_is_fine(address: str) -> None:
+    outfit.require_bindable(address)
+
+
+@pytest.mark.parametrize(
+    ("limit", "set_to", "warned"),
+    [
+        ((1024, 1 << 20), 8256, False),
+        ((1024, 4096), 4096, True),
+        ((1024, resource.RLIM_INFINITY), 8256, False),
+        ((1 << 20, 1 << 20), None, False),
+        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), None, False),
+    ],
+)
+def test_there_are_descriptors_for_all_taps_as_far_as_the_host_gives_them(
+    limit: tuple[int, int], set_to: int | None, warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    said: list[str] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda which: limit)
+    monkeypatch.setattr(resource, "setrlimit", lambda which, new: seen.append(new[0]))
+    monkeypatch.setattr(outfit.log, "warning", lambda event, **more: said.append(event), raising=False)
+    outfit.raise_descriptor_limit(4000)
+    assert seen == ([] if set_to is None else [set_to])
+    assert bool(said) == warned
+
+
+@pytest.mark.parametrize(
+    ("given", "stem"),
+    [
+        ({"file": f"20260921T120000Z_{ID}.wav"}, f"20260921T120000Z_{ID}"),
+        ({"file": f"20260921T120000Z_{ID}-2.wav"}, f"20260921T120000Z_{ID}-2"),
+        ({"file": None}, f"20260921T120000Z_{ID}"),
+    ],
+)
+def test_a_recording_lies_where_the_archive_puts_it(given: dict[str, Any], stem: str) -> None:
+    assert outfit.stem_of(summary(**given), "{started:%Y%m%dT%H%M%SZ}_{recording_id}") == stem
+
+
+def test_a_pattern_with_folders_leads_into_them() -> None:
+    made = summary(file=f"{ID}.wav", call_id="../x")
+    assert outfit.stem_of(made, "{started:%Y}/{call_id}/{recording_id}") == f"2026/___x/{ID}"
+
+
+def test_where_nothing_is_known_nothing_is_said() -> None:
+    assert outfit.stem_of(Summary(recording_id=ID, ending="stopped", outcome="empty"), "{recording_id}") is None
+    assert outfit.stem_of(summary(recording_id="../../x"), "{recording_id}") is None
+
+
+def test_whether_paths_are_there(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
+    assert outfit.present(tmp_path, ["a.wav", "b.wav"]) == [True, False]

@@ -1,0 +1,254 @@
+"""Every message may come twice and in any order; what fails in a task ends the worker, it is not swallowed."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from receiver import link
+from receiver.archive import finish as finishing
+from receiver.media.columns import Policy, TapState
+from receiver.media.sources import News, Source
+from tests.worker.office import Line, office, until
+
+Call = Callable[..., Line]
+
+
+def descriptors() -> int:
+    """How many this process has open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+async def test_open_twice_is_open_once_whenever_the_second_comes(tmp_path: Path, memory: int, call: Call) -> None:
+    line = call()
+    async with office(tmp_path, memory) as one:
+        one.take(line.order, line.door.fileno())
+        one.take(line.order, line.door.fileno())  # while it is under way
+        await until(lambda: one.heard(link.Opened))
+        line.talk(10)
+        one.slices()
+        before = descriptors()
+        one.take(line.order, line.door.fileno())  # when it is open
+        assert descriptors() == before
+        assert len(one.heard(link.Opened)) == 2
+        line.talk(10, first=10)
+        told = await one.close(line)
+        assert told.channels[0].streams[0].packets == 20
+        assert np.array_equal(one.sound(line), line.truth)
+
+
+async def test_close_and_forget_twice_are_once(tmp_path: Path, memory: int, call: Call) -> None:
+    line = call()
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        line.talk(10)
+        one.take(link.Close(0, line.id, "stopped", None))
+        told = await one.close(line)
+        assert len(one.heard(link.Finished)) == 1
+        one.take(link.Close(0, line.id, "silence", None))  # control asks again: it gets the same answer again
+        assert one.heard(link.Finished)[0] == one.heard(link.Finished)[1]
+        await one.forget(line)
+        await one.forget(line)
+        one.take(link.Close(0, line.id, "stopped", None))
+        assert len(one.heard(link.Finished)) == 2
+        assert told.ending == "stopped"
+        assert one.tap(0)["state"] == TapState.FREE
+
+
+async def test_messages_about_an_unknown_tap_are_no_news(tmp_path: Path, memory: int, call: Call) -> None:
+    line, stranger = call(), call()
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        for message in (
+            link.Close(0, stranger.id, "stopped", None), link.Answer(0, stranger.id, None), link.Forget(0, stranger.id),
+            link.Source(0, stranger.id, "any", None), link.Close(7, stranger.id, "stopped", None),
+        ):  # fmt: skip
+            one.take(message)
+        await asyncio.sleep(0)
+        assert one.tap(0)["policy"] == Policy.EXACT
+        line.talk(10)
+        await one.close(line)
+        assert np.array_equal(one.sound(line), line.truth)
+        assert len(one.said) == len(one.heard(link.Opened)) + len(one.heard(link.Happened)) + 1
+
+
+async def test_p5_a_late_forget_of_an_earlier_recording_does_not_touch_the_one_that_has_its_slot(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    early, late = call(), call()
+    async with office(tmp_path, memory) as one:
+        await one.open(early)
+        await one.close(early)
+        await one.forget(early)
+        await one.open(late)
+        await one.forget(early)
+        late.talk(10)
+        one.slices()
+        await one.close(late)
+        assert np.array_equal(one.sound(late), late.truth)
+
+
+async def test_what_is_said_before_the_tap_is_open_waits_until_it_is(tmp_path: Path, memory: int, call: Call) -> None:
+    line, other = call(held=True), call(1)
+    async with office(tmp_path, memory) as one:
+        one.take(line.order, line.door.fileno())
+        one.take(link.Source(0, line.id, "any", None))
+        one.take(link.Answer(0, line.id, None))
+        one.take(other.order, other.door.fileno())
+        one.take(link.Close(1, other.id, "call_ended", None))
+        told = await one.finished(other)
+        assert (told.outcome, told.ending) == ("empty", "call_ended")
+        assert (one.tap(0)["state"], one.tap(0)["policy"]) == (TapState.OPEN, Policy.ANY)
+
+
+async def test_b1_a_held_tap_is_read_when_the_answer_is_there_and_loses_nothing(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    line = call(held=True, announced=None, policy="announced")
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        line.talk(10)
+        one.slices()
+        assert one.tap(0)["verdicts"].sum() == 0
+        one.take(link.Answer(0, line.id, line.sender.getsockname()))
+        await one.close(line)
+        assert np.array_equal(one.sound(line), line.truth)
+
+
+async def test_b1_an_answer_that_no_worker_heard_comes_with_the_next_open(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    line = call(held=True, announced=None)
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+    line.order = msgspec.structs.replace(line.order, held=False, announced=line.sender.getsockname())
+    async with office(tmp_path, memory) as two:
+        await two.open(line)
+        line.talk(10)
+        await two.close(line)
+        assert np.array_equal(two.sound(line), line.truth)
+
+
+async def test_a_close_that_comes_before_the_open_after_a_death_waits_for_it(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    line = call()
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        line.talk(10)
+        one.slices()
+    async with office(tmp_path, memory) as two:
+        two.take(link.Close(0, line.id, "stopped", None))
+        await two.open(line)
+        await two.finished(line)
+        assert np.array_equal(two.sound(line), line.truth)
+
+
+async def test_a_forget_that_overtakes_the_closing_waits_for_its_end(tmp_path: Path, memory: int, call: Call) -> None:
+    """It was booked by what an earlier worker said, while this one was told to close it once more."""
+    line = call()
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        line.talk(10)
+        await one.close(line)
+    async with office(tmp_path, memory) as two:
+        two.take(line.order, line.door.fileno())
+        two.take(link.Close(0, line.id, "stopped", None))
+        two.take(link.Forget(0, line.id))
+        assert two.tap(0)["state"] != TapState.FREE
+        await two.finished(line)
+        await until(lambda: two.tap(0)["state"] == TapState.FREE)
+        await until(lambda: two.spooled() == [])
+
+
+async def test_b5_another_source_is_listened_to_when_the_api_says_so(tmp_path: Path, memory: int, call: Call) -> None:
+    line, other = call(), call(1)
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        line.talk(10)
+        one.slices()
+        one.take(link.Source(0, line.id, "exact", other.sender.getsockname()))
+        assert tuple(one.tap(0)["announced"])[2] == other.sender.getsockname()[1]
+        assert one.tap(0)["stream"] == -1
+
+
+async def test_b2_an_unannounced_source_is_told_with_both_addresses(tmp_path: Path, memory: int, call: Call) -> None:
+    line = call(policy="announced", announced=("192.0.2.9", 4_000))
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        taps = one.state.now.taps
+        one.state.touch("taps", 0)
+        taps["answered_ns"][0] = time.monotonic_ns() - 3_000_000_000  # the answer came 3 s ago
+        one.state.commit()
+        line.talk(10)
+        one.slices()
+        events = {message.event: message.fields for message in one.heard(link.Happened)}
+        address, port = line.sender.getsockname()
+        assert events["receiving"] == {"source": address, "port": port}
+        assert events["unannounced"] == {"source": address, "port": port, "announced": "192.0.2.9:4000"}
+
+
+def test_events_have_the_names_of_the_contract(tmp_path: Path, memory: int) -> None:
+    async def said() -> list[str]:
+        async with office(tmp_path, memory) as one:
+            here = Source.of("192.0.2.1", 4)
+            one.worker.desk.happened([News(0, event, here) for event in ("receiving", "source_changed")])
+            return [f"tap.{message.event}" for message in one.heard(link.Happened)]
+
+    assert asyncio.run(said()) == ["tap.receiving", "tap.source_changed"]
+
+
+async def test_what_fails_in_a_task_reaches_the_handler_that_ends_the_worker(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any) -> Any:
+        raise RuntimeError("a defect")
+
+    line, fatal = call(), []
+    async with office(tmp_path, memory) as one:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: fatal.append(context["exception"]))
+        await one.open(line)
+        monkeypatch.setattr(finishing, "finish", broken)
+        one.take(link.Close(0, line.id, "stopped", None))
+        await until(lambda: fatal)
+        assert str(fatal[0]) == "a defect"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"policy": "whoever"}, {"law": 3}, {"announced": ("not an address", 1)}, {"recording_id": "../x"}]
+)
+async def test_an_order_that_means_nothing_is_refused_and_the_worker_lives(
+    wrong: dict[str, Any], tmp_path: Path, memory: int, call: Call
+) -> None:
+    line, good = call(0, **wrong), call(1)
+    async with office(tmp_path, memory) as one:
+        before = descriptors()
+        one.take(line.order, line.door.fileno())
+        assert [message.code for message in one.heard(link.Refused)] == ["order"]
+        assert descriptors() == before
+        await one.open(good)
+
+
+async def test_a_slot_whose_forget_no_worker_heard_is_clean_for_the_next_recording(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    """P5: booked, then the worker died before it could forget; control has given the slot to another tap."""
+    early, late = call(), call()
+    async with office(tmp_path, memory) as one:
+        await one.open(early)
+        early.talk(10)
+        await one.close(early)
+    async with office(tmp_path, memory) as two:
+        await two.open(late)
+        late.talk(5)
+        told = await two.close(late)
+        assert np.array_equal(two.sound(late), late.truth)
+        assert told.channels[0].streams[0].packets == 5
+        assert (two.state.live.rows["tap"] == 0).sum() == 1
+        await until(lambda: two.spooled() == [f"{late.id}.done"])

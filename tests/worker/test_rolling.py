@@ -1,0 +1,171 @@
+"""Rule C7: segments follow each other without a missing sample, whatever dies in between."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from receiver.archive.files import Files
+from receiver.worker import rolling
+from tests.worker.office import HORIZON, Line, Office, office, until
+
+Call = Callable[..., Line]
+SEGMENT = 4_000  # frames
+
+
+async def roll_once(one: Office, line: Line, first: int, count: int = 40) -> None:
+    """Send, drain, so that a segment is full."""
+    segment = int(one.tap(line)["segment"])
+    line.talk(count, first=first)
+    one.hear()
+    one.drain()
+    assert one.tap(line)["segment"] == segment + 1
+
+
+async def rolled(one: Office, line: Line) -> None:
+    """Until the part before is a WAV."""
+    await until(lambda: one.worker.shelf.taps[line.slot].before is None)
+
+
+async def test_c7_the_tap_goes_on_while_its_segments_become_files(tmp_path: Path, memory: int, call: Call) -> None:
+    line = call()
+    async with office(tmp_path, memory, segment_frames=SEGMENT) as one:
+        await one.open(line)
+        for k in range(3):
+            await roll_once(one, line, 40 * k)
+            await rolled(one, line)
+            assert len(list((tmp_path / "ready").glob("*.wav"))) == k + 1
+            await one.commit()
+            one.hear()
+        line.talk(7, first=120)
+        told = await one.close(line)
+        assert (told.outcome, len(told.parts), told.gaps, told.file) == ("complete", 4, (), None)
+        assert np.array_equal(one.sound(line), line.truth)
+        assert one.spooled() == [f"{line.id}.done"]
+
+
+async def test_c7_a_packet_that_is_late_over_a_roll_is_counted_and_one_before_it_is_patched(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    line = call()
+    async with office(tmp_path, memory, segment_frames=HORIZON + 18 * 160) as one:
+        await one.open(line)
+        line.talk(5)
+        line.talk(8, first=6)  # number 5 is under way
+        one.hear()
+        one.drain()
+        line.talk(1, first=5)  # late, into the part that is open
+        one.hear()
+        line.talk(20, first=15)  # number 14 is under way
+        one.hear()
+        one.drain()
+        assert one.tap(line)["segment"] == 1
+        line.talk(1, first=14)  # late beyond a roll
+        one.hear()
+        told = await one.close(line)
+        [stream] = told.channels[0].streams
+        assert (stream.late, stream.late_lost, told.outcome) == (1, 1, "degraded")
+        assert [(gap.frame, gap.frames) for gap in told.gaps] == [(14 * 160, 160)]
+        truth = line.truth
+        truth[14 * 160 : 15 * 160] = 0
+        assert np.array_equal(one.sound(line), truth)
+
+
+async def test_c7_a_patch_logged_before_the_roll_goes_to_the_part_before(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    line = call()
+    async with office(tmp_path, memory, segment_frames=HORIZON + 18 * 160) as one:
+        await one.open(line)
+        line.talk(5)
+        line.talk(8, first=6)
+        one.hear()
+        one.drain()
+        line.talk(1, first=5)
+        line.talk(10, first=14)
+        one.worker.intake.read(np.array([0]), time.monotonic_ns(), every=True)  # committed, and its patch not queued yet
+        one.drain()
+        assert one.tap(line)["segment"] == 1
+        told = await one.close(line)
+        assert (told.outcome, told.gaps) == ("complete", ())
+        assert np.array_equal(one.sound(line), line.truth)
+
+
+async def test_c7_a_death_between_the_roll_and_its_wav_loses_nothing(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = call()
+    async with office(tmp_path, memory, segment_frames=SEGMENT) as one:
+        await one.open(line)
+        monkeypatch.setattr(rolling.Rolling, "resume", lambda *_: None)
+        await roll_once(one, line, 0)
+        monkeypatch.undo()
+    assert not list((tmp_path / "ready").glob("*.wav"))
+    async with office(tmp_path, memory, segment_frames=SEGMENT) as two:
+        await two.open(line)
+        await rolled(two, line)
+        assert len(list((tmp_path / "ready").glob("*.001.wav"))) == 1
+        await roll_once(two, line, 40)
+        line.talk(5, first=80)
+        told = await two.close(line)
+        assert (told.outcome, len(told.parts)) == ("complete", 3)
+        assert np.array_equal(two.sound(line), line.truth)
+
+
+async def test_k5_what_was_handed_on_over_a_roll_and_never_written_goes_to_both_parts(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One block reaches from the end of a segment into the next one."""
+    line = call()
+    async with office(tmp_path, memory, segment_frames=SEGMENT) as one:
+        await one.open(line)
+        monkeypatch.setattr(rolling.Rolling, "resume", lambda *_: None)
+        monkeypatch.setattr(one.worker.shelf, "write", lambda cut: None)  # the writer never comes to it
+        await roll_once(one, line, 0)
+        line.talk(10, first=40)
+        one.hear()
+        one.drain()
+        monkeypatch.undo()
+    async with office(tmp_path, memory, segment_frames=SEGMENT) as two:
+        assert two.worker.recovery.found["rows_written_again"] == 1
+        await two.open(line)
+        told = await two.close(line)
+        assert (told.outcome, told.gaps, len(told.parts)) == ("complete", (), 2)
+        assert np.array_equal(two.sound(line), line.truth)
+
+
+async def test_c7_no_segment_is_begun_while_the_one_before_is_no_wav_yet(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    """At any death at most two parts are unfinished, and the columns know where both begin."""
+
+    class Slow(Files):
+        refuse = False
+
+        def link(self, source: str, target: str) -> None:
+            if self.refuse:
+                raise OSError(28, "No space left on device")
+            super().link(source, target)
+
+    line, files = call(), Slow(tmp_path)
+    async with office(tmp_path, memory, files, segment_frames=SEGMENT) as one:
+        await one.open(line)
+        files.refuse = True
+        await roll_once(one, line, 0)
+        line.talk(40, first=40)
+        one.hear()
+        one.drain()
+        assert one.tap(line)["segment"] == 1
+        files.refuse = False
+        await rolled(one, line)
+        await one.commit()
+        one.hear()
+        await roll_once(one, line, 80, count=5)
+        line.talk(5, first=85)
+        told: Any = await one.close(line)
+        assert (told.outcome, len(told.parts)) == ("complete", 3)
+        assert [part.frame for part in told.parts] == [0, 40 * 160, 85 * 160]
+        assert np.array_equal(one.sound(line), line.truth)
