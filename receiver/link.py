@@ -47,8 +47,6 @@ class Configure(Struct, frozen=True, tag=True):
     allow: list[str]
     events_payload_type: int
     repair: bool
-    log_level: str = "info"  # both for watch.log.configure
-    log_format: str = "auto"
 
     @property
     def path(self) -> Path:

@@ -42,9 +42,12 @@ def configure(settings: Settings, index: int, slots: int) -> link.Configure:
         allow=list(media.allow),
         events_payload_type=media.events_payload_type,
         repair=index == 0,
-        log_level=settings.log.level,
-        log_format=settings.log.format,
     )
+
+
+def environ(settings: Settings) -> dict[str, str]:
+    """What a worker's environment says beyond ours: its log begins before control has said anything."""
+    return {"TAPDECK_LOG__LEVEL": settings.log.level, "TAPDECK_LOG__FORMAT": settings.log.format}
 
 
 def limits(settings: Settings) -> Limits:

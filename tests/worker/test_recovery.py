@@ -1,6 +1,7 @@
 """Rule K5, in its order; rule K7; what was found is taken up exactly once."""
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,11 @@ async def test_k5_the_order_is_pointers_clear_write_logs_slab(
         monkeypatch.setattr(one.worker.shelf, "write_logs", lambda: (0, 0))
         one.drain()
         line.talk(1, first=5)  # late
-        one.worker.intake.read(np.array([0]), 1 << 60, every=True)
+        one.worker.intake.read(np.array([0]), time.monotonic_ns(), every=True)
         monkeypatch.setattr(one.state, "commit", die)
         line.talk(3, first=34)
         with pytest.raises(Dead):
-            one.worker.intake.read(np.array([0]), 1 << 60, every=True)
+            one.worker.intake.read(np.array([0]), time.monotonic_ns(), every=True)
         monkeypatch.undo()
 
     steps: list[str] = []
@@ -96,7 +97,7 @@ async def test_k3_the_slab_in_hand_is_run_exactly_once(
         monkeypatch.setattr(one.state, "commit" if point.startswith("before") else "_echo", die)
         line.talk(10)
         with pytest.raises(Dead):
-            one.worker.intake.read(np.array([0]), 1 << 60, every=True)
+            one.worker.intake.read(np.array([0]), time.monotonic_ns(), every=True)
         monkeypatch.undo()
     async with office(tmp_path, memory) as two:
         assert two.worker.recovery.found["datagrams_run_again"] == (10 if point.startswith("before") else 0)
@@ -126,7 +127,7 @@ async def test_k7_a_slab_that_cannot_be_kept_as_evidence_is_left_all_the_same(
         monkeypatch.setattr(one.state, "commit", die)
         line.talk(3)
         with pytest.raises(Dead):
-            one.worker.intake.read(np.array([0]), 1 << 60, every=True)
+            one.worker.intake.read(np.array([0]), time.monotonic_ns(), every=True)
         monkeypatch.undo()
     async with office(tmp_path, memory, Full(tmp_path)) as two:
         assert two.worker.recovery.found["datagrams_set_aside"] == 3
