@@ -26,7 +26,7 @@ def ports() -> Ports:
 class Recorder:
     """Taps of one worker, all opened and closed at once. The owner that a crew asks."""
 
-    def __init__(self, directory: Path, taps: int, log_level: str = "error") -> None:
+    def __init__(self, directory: Path, taps: int) -> None:
         self._ports = ports()
         self._orders: list[link.Open] = []
         self._sockets: list[Port] = []
@@ -38,7 +38,7 @@ class Recorder:
         configure = link.Configure(
             index=0, taps=taps, tick_ns=100_000_000, horizon=3_200, window=48_000, commit_interval_ns=1_000_000_000,
             segment_frames=0, directory=str(directory), name="{started:%Y%m%dT%H%M%SZ}_{recording_id}", encoding="pcm16",
-            policy="announced", allow=[], events_payload_type=101, repair=True, log_level=log_level,
+            policy="announced", allow=[], events_payload_type=101, repair=True,
         )  # fmt: skip
         self._crew = Crew([configure], self)
 

@@ -315,7 +315,8 @@ def _explain(directory: Path, error: OSError) -> StorageError:
     if isinstance(error, FileNotFoundError):
         return StorageError(f"the storage folder {directory} does not exist", "is the volume mounted? else make it")
     if isinstance(error, NotADirectoryError):
-        return StorageError(f"{directory} is not a folder", "name a folder in [storage].directory")
+        place = directory / str(error.filename or "")
+        return StorageError(f"{place} is not a folder", "[storage].directory is one, with its rooms in it; no links")
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return StorageError(
             f"the storage folder {directory} is not ours to use: {error.strerror}",

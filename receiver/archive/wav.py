@@ -61,8 +61,15 @@ def inspect(read: Callable[[int, int], bytes], octets: int) -> Format:
     ``read(at, count)`` returns octets of the file. Chunks that we do not know are stepped over (one may be kept in
     front as room for later).
     """
-    start = read(0, 12)
-    if len(start) < 12 or start[:4] != b"RIFF" or start[8:] != b"WAVE":
+
+    def exactly(at: int, count: int) -> bytes:
+        found = read(at, count)
+        if len(found) != count:
+            raise NotWav("it ends inside its header")
+        return found
+
+    start = exactly(0, 12)
+    if start[:4] != b"RIFF" or start[8:] != b"WAVE":
         raise NotWav("it does not begin as a RIFF/WAVE file does")
     said = _CHUNK.unpack(start[:8])[1] + 8
     if said != octets:
@@ -73,17 +80,14 @@ def inspect(read: Callable[[int, int], bytes], octets: int) -> Format:
     for _ in range(_MOST_CHUNKS):
         if at >= octets:
             break
-        begin = read(at, _CHUNK.size)
-        if len(begin) < _CHUNK.size:
-            raise NotWav("it ends inside a chunk's head")
-        name, length = _CHUNK.unpack(begin)
+        name, length = _CHUNK.unpack(exactly(at, _CHUNK.size))
         at += _CHUNK.size
         if at + length > octets:
             raise NotWav(f"its chunk {name!r} is longer than the file")
         if name == b"fmt ":
             if length < _FORMAT.size:
                 raise NotWav("its format chunk is too short")
-            shape = _FORMAT.unpack(read(at, _FORMAT.size))
+            shape = _FORMAT.unpack(exactly(at, _FORMAT.size))
         elif name == b"data" and sound is None:
             if shape is None:
                 raise NotWav("it has no format in front of the sound")

@@ -2,7 +2,7 @@
 
 import socket
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from receiver import __version__, link
 from receiver.archive import names, sidecar
@@ -28,16 +28,19 @@ def wanted(order: link.Open) -> Wanted:
 
 def draft(order: link.Open, configure: link.Configure) -> Draft:
     """For the disk (rule C1). KeyError for a codec that is none."""
-    announced: str | UnsetType = UNSET
-    if order.announced:
-        address, port = order.announced
-        announced = f"{address}:{port}" if port else address
-    channel = Channel(
-        party=order.direction, tap_id=order.tap_id, codec=CODECS[order.law], source=sidecar.Source(announced=announced)
-    )
+    announced = sidecar.Source(announced=_in_words(order.announced) if order.announced else UNSET)
+    channel = Channel(party=order.direction, tap_id=order.tap_id, codec=CODECS[order.law], source=announced)
     return Draft(
         recording_id=order.recording_id, tap_id=order.tap_id, call_id=order.call_id or UNSET,
         node_id=order.node_id or UNSET, labels=order.labels, direction=order.direction, layout=order.layout,
         requested_at=sidecar.moment(order.requested_at_ns), name=configure.name, encoding=configure.encoding,
         software=f"tapdeck {__version__}", host=socket.gethostname(), channels=(channel,),
     )  # fmt: skip
+
+
+def _in_words(announced: tuple[str, int]) -> str:
+    """``address:port``, or the address alone where any port will do."""
+    address, port = announced
+    if not port:
+        return address
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -123,6 +123,12 @@ def a_link(ready: Path) -> None:
     (ready / WAV).symlink_to(ready.parent / "elsewhere.wav")
 
 
+def without_hash(ready: Path) -> None:
+    content = read_json(ready / JSON)
+    del content["sha256"]
+    (ready / JSON).write_text(json.dumps(content))
+
+
 def cut_off(ready: Path) -> None:
     (ready / WAV).write_bytes((ready / WAV).read_bytes()[:-2])
 
@@ -144,7 +150,8 @@ SPOILED: list[tuple[str, Callable[[Path], Any], list[tuple[str, str]]]] = [
     ("channels", rewrite(channels=[{"party": "speak"}, {"party": "listen"}]), [(WAV, "shape")]),
     ("an outcome without sound", rewrite(outcome="empty"), [(JSON, "sidecar")]),
     ("complete without sound", rewrite(file=None), [(JSON, "sidecar"), (WAV, "no_sidecar")]),
-    ("no hash", rewrite(sha256=None), [(JSON, "sidecar"), (WAV, "no_sidecar")]),
+    ("no hash", without_hash, [(JSON, "sidecar"), (WAV, "no_sidecar")]),
+    ("a hash that is none", rewrite(sha256=None), [(JSON, "sidecar"), (WAV, "no_sidecar")]),
     ("a path", rewrite(file="../spool/x.wav"), [(JSON, "sidecar"), (WAV, "no_sidecar")]),
     ("one file and several", rewrite(parts=[{"file": WAV, "frame": 0, "frames": 800, "bytes": 9, "sha256": "0" * 64}]),
      [(JSON, "claimed_twice"), (JSON, "sidecar"), (WAV, "size")]),
@@ -191,6 +198,17 @@ def test_what_cannot_be_read_is_told(healthy: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(Files, "open", refuse_one)
     assert {code for path, code in codes(healthy) if path.endswith((WAV, f"{OTHER}.json"))} == {"unreadable"}
+
+
+def test_what_a_job_takes_away_while_we_look_is_no_finding(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Files.listing
+
+    def with_more(self: Files, room: str) -> list[str]:
+        more = [f"ready/gone.{kind}" for kind in ("json", "wav", "txt")] if room == "ready" else ["spool/gone"]
+        return [*original(self, room), *more]
+
+    monkeypatch.setattr(Files, "listing", with_more)
+    assert check(healthy) == []
 
 
 def test_nothing_is_changed(healthy: Path) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import errno
+import itertools
 import os
 import stat
 from collections.abc import Sequence
@@ -85,6 +86,31 @@ def test_what_the_system_refuses_is_said(
     monkeypatch.setattr(os, "mkdir", refuse)
     with pytest.raises(StorageError, match=said):
         Files(tmp_path)
+
+
+def test_a_room_that_is_a_link_is_said(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    (tmp_path / "ready").symlink_to(tmp_path_factory.mktemp("elsewhere"))
+    with pytest.raises(StorageError, match="ready is not a folder"):
+        Files(tmp_path)
+
+
+def test_rooms_on_different_file_systems_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = itertools.count()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fstat", lambda _: os.stat_result([0, 0, next(numbers), *[0] * 7]))
+        with pytest.raises(StorageError, match="different file systems"):
+            Files(tmp_path)
+
+
+def test_two_workers_that_start_at_once_do_not_stumble_over_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raced(*_: object, **__: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "the other one was quicker")
+
+    monkeypatch.setattr(os, "link", raced)
+    Files(tmp_path).close()
+    assert not list((tmp_path / "spool").iterdir())
 
 
 def test_a_file_system_without_hard_links_is_said_at_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,39 @@ def test_c7_more_than_a_wav_can_hold_is_refused() -> None:
 GOOD = made(2, 10)
 
 
+def riff(*chunks: tuple[bytes, bytes]) -> bytes:
+    body = b"".join(struct.pack("<4sI", name, len(octets)) + octets for name, octets in chunks)
+    return struct.pack("<4sI4s", b"RIFF", 4 + len(body), b"WAVE") + body
+
+
+FORMAT = GOOD[20:36]
+
+
+@pytest.mark.parametrize(
+    ("octets", "said"),
+    [
+        (b"", "ends inside its header"),
+        (b"RIFX" + GOOD[4:], "does not begin"),
+        (riff(), "no sound"),
+        (riff((b"fmt ", FORMAT)), "no sound"),
+        (riff((b"data", b"")), "no format in front"),
+        (riff((b"fmt ", FORMAT[:14]), (b"data", b"")), "too short"),
+        (riff((b"fmt ", FORMAT), (b"data", b"abcdef")), "not whole frames"),
+        (riff((b"fmt ", FORMAT[:12] + bytes(4)), (b"data", b"")), "cannot be"),
+        (riff((b"fmt ", FORMAT[:8] + bytes(4) + FORMAT[12:]), (b"data", b"")), "contradicts itself"),
+        (riff((b"fmt ", FORMAT), *[(b"JUNK", b"")] * 99, (b"data", b"")), "no sound"),
+        (riff((b"fmt ", FORMAT), (b"data", b""), *[(b"JUNK", b"")] * 99), "there is more"),
+    ],
+)
+def test_what_is_wrong_is_said(octets: bytes, said: str) -> None:
+    with pytest.raises(wav.NotWav, match=said):
+        inspect(octets)
+
+
+def test_chunks_behind_the_sound_are_fine() -> None:
+    assert inspect(riff((b"fmt ", FORMAT), (b"data", b"abcd"), (b"LIST", b"ab"))).frames == 1
+
+
 @given(cut=st.integers(0, len(GOOD) - 1))
 def test_a_file_that_was_cut_is_told(cut: int) -> None:
     with pytest.raises(wav.NotWav):

@@ -282,6 +282,13 @@ class Rig:
         }  # fmt: skip
 
 
+def succeed(rig: Rig) -> None:
+    """The worker is gone; another one maps the same memory and has nothing else."""
+    rig.state = State(rig.memory, rig.shape)
+    rig.pipeline = Pipeline(rig.state, HORIZON, rtp.payload_kinds(), [])
+    rig.drains = Drain(rig.state, rig.pipeline.timeline, HORIZON)
+
+
 def talk(
     count: int,
     start_ns: int = START,

@@ -244,6 +244,20 @@ def test_a17_timestamps_that_stand_still_while_numbers_go_on_stay_bounded() -> N
     rig.parts[0].present()
 
 
+def test_a17_an_epoch_does_not_push_the_file_over_its_bound() -> None:
+    rig = Rig()
+    rig.open()
+    burst = [p._replace(arrival_ns=START) for p in talk(98)]
+    fast = [p._replace(arrival_ns=START + 4 * SECOND + k * 10 * MS) for k, p in enumerate(talk(148)[98:])]
+    rig.step(burst)
+    for packet in fast:
+        rig.step([packet])
+        edge = int(rig.state.live.rows["edge"][0])
+        elapsed = (packet.arrival_ns - START) // 125_000
+        assert rig.pipeline.timeline.frame(0, edge) - HORIZON <= elapsed * 1.001 + 16_000
+    assert rig.tap()["epochs"] > 0
+
+
 # -- the beginning
 
 

@@ -146,3 +146,38 @@ def test_room_before_the_latch_is_a_whole_tick(rig: Rig) -> None:
 
 def test_drain_says_which_horizon(rig: Rig) -> None:
     assert Drain(rig.state, rig.pipeline.timeline, 800).horizon == 800
+
+
+def test_room_obeyed_is_room_enough_for_a_pause_that_meets_a_full_ring(rig: Rig) -> None:
+    sent, timestamp = [], 5_000
+    for k in range(600):
+        timestamp += 160 + (k % 40 == 39) * 19_000
+        sent.append(Sent(START + (timestamp - 5_000) * 125_000, 100 + k, timestamp, codes(1, timestamp, 160)))
+    k = 0
+    while k < len(sent):
+        most = min(rig.room(), 3)
+        if most == 0:  # the commit is late, nothing was given back until now
+            rig.drain(sent[k].arrival_ns)
+            assert rig.room() > 0
+            continue
+        rig.step(sent[k : k + most])
+        k += most
+    rig.finish(sent[-1].arrival_ns)
+    assert rig.count(Verdict.NO_ROOM) == 0
+    assert rig.parts[0].present() == truth(sent, sent[0].timestamp)
+
+
+def test_k3_room_that_was_given_back_since_the_turn_began_decides_nothing_in_it() -> None:
+    images = []
+    for given_back in (0, 20_000):
+        rig = Rig()
+        rig.open()
+        sent = talk(300)
+        rig.step(sent[:275])
+        rig.drain(sent[274].arrival_ns, commit=False)
+        rig.state.cleared[0] = given_back  # as recovery does before it runs the slab in hand
+        rig.step(sent[275:])
+        rig.state.cleared[0] = 20_000
+        rig.commit()
+        images.append(rig.image())
+    assert images[0] == images[1]

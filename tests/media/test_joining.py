@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from receiver.media.block import ABSENT
 from receiver.media.columns import Flaw, NoteKind, Policy
 from receiver.wire.rtp import Verdict
-from tests.media.rig import HORIZON, MS, SECOND, START, STRANGER, WINDOW, Rig, Sent, talk, truth
+from tests.media.rig import HORIZON, MS, SECOND, START, STRANGER, WINDOW, Rig, Sent, succeed, talk, truth
 
 
 def anchors(rig: Rig) -> dict[int, int]:
@@ -213,3 +213,54 @@ def test_samples_are_copied_across_the_rings_end_and_stay_where_they_were(start:
     copied = np.concatenate(list(timeline.views(1, start + 47_000, start + 48_000)))
     assert (copied == sound).all()
     assert (rig.state.ring[0] == before).all()
+
+
+def test_a11_what_is_far_too_late_of_the_new_ssrc_does_not_lie_over_the_old_one() -> None:
+    rig = Rig()
+    rig.open()
+    before = talk(50)
+    after = talk(60, START + 50 * 20 * MS, ssrc=8, seed=2, sequence=500, timestamp=1 << 31)
+    stale = talk(1, START + 2_100 * MS, ssrc=8, seed=5, sequence=490, timestamp=(1 << 31) - 1_600)
+    rig.run(before + after + stale)
+    assert rig.parts[0].present() == truth(before, 5_000) | truth(after, 1 << 31, HORIZON + 8_000)
+    assert rig.count(Verdict.LATE_LOST) == 1
+
+
+def test_a11_a_join_waits_for_room_and_loses_nothing() -> None:
+    rig = Rig()
+    rig.open()
+    before = talk(270)
+    after = talk(40, START + 270 * 20 * MS, ssrc=8, seed=2, timestamp=1 << 31)
+    rig.step(before)
+    rig.step(after)
+    late_ns = after[-1].arrival_ns + 500 * MS
+    rig.review(late_ns)
+    assert rig.tap()["epochs"] == 0
+    rig.drain(late_ns)
+    rig.review(late_ns)
+    assert rig.tap()["epochs"] == 1
+    rig.finish(late_ns)
+    assert rig.parts[0].present() == truth(before, 5_000) | truth(after, 1 << 31, HORIZON + 270 * 160)
+
+
+def test_k3_a_join_by_time_that_was_never_committed_leaves_no_ghost() -> None:
+    rig = Rig()
+    rig.open()
+    before = talk(50)
+    rig.step(before)
+    rig.step(talk(5, START + SECOND, ssrc=8, seed=2, timestamp=1 << 31))
+    rig.pipeline.sources.review(START + 1_500 * MS, START)
+    assert rig.state.now.taps["epochs"][0] == 1
+    succeed(rig)  # killed before the commit
+    again = talk(2, START + 1_600 * MS, sequence=180, timestamp=5_000 + 80 * 160)
+    rig.run(again, finish=False)
+    rig.drain(START + 3 * SECOND, ending=True)
+    assert rig.parts[0].present() == truth(before + again, 5_000)
+
+
+def test_p5_a_candidate_whose_clock_jumps_uses_up_none_of_its_taps_epochs() -> None:
+    rig = Rig()
+    rig.open(policy=Policy.ANNOUNCED)
+    jumping = talk(20, source=STRANGER)
+    rig.step([p._replace(timestamp=k * 1_000_000) for k, p in enumerate(jumping)])
+    assert rig.tap()["epochs"] == rig.tap()["epoch_count"] == 0

@@ -146,6 +146,14 @@ def test_b2_unannounced_latches_by_time_alone_when_its_packets_stopped() -> None
     assert rig.parts[0].present() == truth(sent, 5_000)
 
 
+def test_b2_a_conflict_is_found_by_time_alone() -> None:
+    rig = Rig()
+    rig.open(policy=Policy.ANNOUNCED)
+    rig.step(talk(5, source=STRANGER) + talk(5, ssrc=9, source=OTHER_PORT))
+    rig.review(START + 3_100 * MS)
+    assert rig.tap()["flaws"] == Flaw.CONFLICT
+
+
 def test_b2_what_came_before_the_answer_lives_until_the_three_seconds_are_over() -> None:
     rig = Rig()
     rig.open(policy=Policy.ANNOUNCED, now_ns=START + 1_500 * MS)
@@ -209,6 +217,18 @@ def test_a16_packets_after_the_end_of_a_latched_tap_are_strays() -> None:
     rig.commit()
     rig.step(sent[10:])
     assert rig.count(Verdict.STRAY) == 10
+
+
+def test_a16_a_finished_tap_hears_nothing_even_of_its_own_stream() -> None:
+    rig = Rig()
+    rig.open()
+    sent = talk(10)
+    rig.step(sent[:5])
+    rig.state.touch("taps", 0)
+    rig.state.now.taps["state"][0] = TapState.FINISHED
+    rig.commit()
+    rig.step(sent[5:])
+    assert rig.count(Verdict.STRAY) == 5
 
 
 def test_b1_four_candidates_in_rows_of_their_own_the_fifth_is_turned_away() -> None:

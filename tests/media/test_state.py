@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from receiver.media.clock import Clock
 from receiver.media.columns import TapState
-from receiver.media.drain import Drain
 from receiver.media.joining import Joining
 from receiver.media.journal import Journal
 from receiver.media.pipeline import Pipeline
@@ -19,8 +18,7 @@ from receiver.media.sources import Sources
 from receiver.media.state import PAGE, LayoutError, Shape, State
 from receiver.media.streams import Streams
 from receiver.media.timeline import Timeline
-from receiver.wire import rtp
-from tests.media.rig import HORIZON, START, WALL, Rig, datagrams, octets_of, talk
+from tests.media.rig import START, WALL, Rig, datagrams, octets_of, succeed, talk
 from tests.media.storm import batches, open_all, storm
 from tests.tools import count
 
@@ -135,13 +133,6 @@ def test_k3_a_step_killed_anywhere_runs_again_in_a_new_worker_with_the_same_resu
                 for rig in (calm, rough):
                     rig.drain(now_ns)
                     rig.review(now_ns)
-
-
-def succeed(rig: Rig) -> None:
-    """The worker is gone; another one maps the same memory and has nothing else."""
-    rig.state = State(rig.memory, rig.shape)
-    rig.pipeline = Pipeline(rig.state, HORIZON, rtp.payload_kinds(), [])
-    rig.drains = Drain(rig.state, rig.pipeline.timeline, HORIZON)
 
 
 def test_what_was_cleared_counts_as_room_from_the_next_turn_on() -> None:

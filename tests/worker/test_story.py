@@ -1,0 +1,116 @@
+"""What the columns know, as the sidecar tells it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from receiver.archive import sidecar
+from receiver.archive.sidecar import Channel, Draft
+from receiver.media.columns import NOTE, STREAM, TAP, Flaw, NoteKind, Trust
+from receiver.media.sources import Source
+from receiver.media.taps import Damage, Picture
+from receiver.worker import story
+from tests.archive.world import as_tuples
+from tests.archive.world import draft as made_draft
+from tests.worker.office import Line, office
+
+Call = Callable[..., Line]
+
+
+def picture(flaws: int = 0, notes: int = 0, late_lost: int = 0) -> Picture:
+    """A tap of which that much is known."""
+    tap, stream = np.zeros((), TAP), np.zeros((), STREAM)
+    tap["flaws"], tap["notes"], tap["first_ns"] = flaws, notes, 1
+    stream["statistics"]["late_lost"] = late_lost
+    return Picture(tap, None, [stream])
+
+
+def note(kind: NoteKind, **fields: Any) -> Any:
+    """One note."""
+    record = np.zeros(1, NOTE)
+    record["kind"] = kind
+    for name, value in fields.items():
+        record[name] = value
+    return record
+
+
+@pytest.mark.parametrize("flaw", [*Flaw, *Damage])
+def test_every_flaw_has_its_words(flaw: int) -> None:
+    [problem] = story.faults(picture(flaw), 0)
+    assert problem.code
+    assert problem.message
+
+
+def test_without_a_flaw_there_is_no_fault() -> None:
+    assert story.faults(picture(notes=3), 3) == ()
+
+
+def test_what_the_columns_do_not_flag_is_found_too() -> None:
+    assert [fault.code for fault in story.faults(picture(late_lost=2), 0)] == ["late_lost"]
+    assert [fault.code for fault in story.faults(picture(notes=3), 2)] == ["notes_lost"]
+
+
+def test_flaws_and_damages_are_different_bits() -> None:
+    bits = [int(each) for each in (*Flaw, *Damage)]
+    assert len(set(bits)) == len(bits)
+    assert all(bit & (bit - 1) == 0 for bit in bits)
+    assert max(bits) < 1 << 32
+
+
+def test_a7_an_epoch_that_left_something_out_is_a_stretch_that_nobody_sent() -> None:
+    notes = np.concatenate([
+        note(NoteKind.EPOCH, frame=3_200), note(NoteKind.EPOCH, frame=20_000, frames=8_000), note(NoteKind.SOURCE, frames=9),
+    ])  # fmt: skip
+    assert as_tuples([sidecar.Gap(*each) for each in story.stretches(notes)]) == [(12_000, 8_000, 0, "not_sent")]
+
+
+@pytest.mark.parametrize(
+    ("trust", "words"), [(Trust.ALLOW_LIST, "allow-list"), (Trust.UNANNOUNCED, "unannounced"), (Trust.ANNOUNCED, "announced")]
+)
+def test_trust_is_said_in_the_words_of_the_configuration(trust: Trust, words: str) -> None:
+    assert story.trust_in_words(trust) == words
+
+
+@pytest.mark.parametrize(("address", "words"), [("192.0.2.1", "192.0.2.1:5"), ("2001:db8::1", "[2001:db8::1]:5")])
+def test_a_source_is_written_as_people_write_it(address: str, words: str) -> None:
+    record = note(NoteKind.SOURCE, source=tuple(Source.of(address, 5)))[0]["source"]
+    assert story.name(record) == words
+
+
+def test_c5_what_notes_alone_still_tell() -> None:
+    draft: Draft = made_draft(channels=(Channel(party="both", codec="PCMU", source=sidecar.Source(announced="a:1")),))
+    notes = np.concatenate([
+        note(NoteKind.EPOCH, ssrc=7, frame=3_200, timestamp=5, wall_ns=10**18),
+        note(NoteKind.SOURCE, ssrc=7, source=tuple(Source.of("192.0.2.1", 5)), trust=Trust.ADDRESS),
+        np.zeros(1, NOTE),  # a hole: the disk did not take it
+        note(NoteKind.EPOCH, ssrc=9, frame=9_000, timestamp=6, wall_ns=10**18),
+    ])  # fmt: skip
+    [channel] = story.described(draft, notes.tobytes() + b"torn")
+    assert [stream.ssrc for stream in channel.streams] == [7, 9]
+    assert [epoch.frame for epoch in channel.streams[0].epochs] == [3_200]
+    assert channel.source == sidecar.Source(announced="a:1", seen="192.0.2.1:5", trust="address")
+    [nothing] = story.described(made_draft(channels=()), b"")
+    assert nothing.streams == ()
+
+
+async def test_a11_streams_are_told_one_by_one_and_the_malformed_once(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    line = call()
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        line.talk(10)
+        line.send([line.sent[0]._replace(raw=b"no RTP")])
+        one.hear()
+        line.talk(10, first=10, ssrc=8)
+        told = await one.close(line)
+        first, second = told.channels[0].streams
+        assert [(each.ssrc, each.packets, each.lost, each.invalid) for each in (first, second)] == [
+            (7, 10, 0, 1), (8, 10, 0, 0),
+        ]  # fmt: skip
+        assert [len(each.epochs) for each in (first, second)] == [1, 1]
+        assert told.outcome == "complete"
+        assert np.count_nonzero(one.sound(line)) == 20 * 160
