@@ -10,9 +10,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, Protocol
 
 import msgspec
@@ -67,7 +68,7 @@ class Member:
 class Crew:
     """One worker per ``Configure``. ``command`` is what is executed, before ``--index N --link FD``.
 
-    Workers inherit the descriptors ``inherited``, and know nothing of them.
+    Workers inherit the descriptors ``inherited``, and know nothing of them; ``environ`` is added to their environment.
     ``failed`` is done (with an exit status) when a worker could not even start, for a reason that stays.
     """
 
@@ -77,11 +78,12 @@ class Crew:
         owner: Owner,
         command: Sequence[str] = COMMAND,
         inherited: Sequence[int] = (),
+        environ: Mapping[str, str] = MappingProxyType({}),
         back_off_s: Sequence[float] = BACK_OFF_S,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._owner, self._command, self._back_off_s, self._clock_ns = owner, command, back_off_s, clock_ns
-        self._inherited = tuple(inherited)
+        self._inherited, self._environ = tuple(inherited), dict(environ)
         self._leaving = False
         self._repaired = False
         self._checked_ns = clock_ns()
@@ -184,7 +186,7 @@ class Crew:
         try:
             member.process = await asyncio.create_subprocess_exec(
                 *self._command, "--index", str(index), "--link", str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(), *self._inherited),
+                stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(), *self._inherited), env=os.environ | self._environ,
                 process_group=0,  # ^C in a terminal is for us: workers obey the link
             )  # fmt: skip
         except BaseException:

@@ -278,6 +278,16 @@ async def test_one_that_does_not_leave_is_killed(owner: Owner, tmp_path: Path) -
     assert process.returncode == -signal.SIGKILL
 
 
+async def test_a_worker_inherits_what_it_is_to_inherit_and_its_environment(owner: Owner, tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as lock:
+        crew = Crew([configure(tmp_path)], owner, STAND_IN, (lock.fileno(),), {"TAPDECK_LOG__LEVEL": "debug"})
+        crew.start()
+        await owner.until(lambda: "began 0" in owner.story)
+    assert str(tmp_path / "lock") in open_files(pid_of(crew))
+    assert b"TAPDECK_LOG__LEVEL=debug" in Path(f"/proc/{pid_of(crew)}/environ").read_bytes().split(b"\0")
+    await crew.stop(10)
+
+
 async def test_nothing_of_the_control_process_leaks_into_a_worker(crew: Crew) -> None:
     """Standard descriptors, the link, the memory; the rest its own loop made."""
     theirs = open_files(pid_of(crew))

@@ -56,12 +56,8 @@ class Daemon:
         self._ports = outfit.ports(settings)
         workers = settings.media.workers
         slots = -(-settings.media.max_taps // workers)
-        self._crew = crew.Crew(
-            [outfit.configure(settings, each, slots) for each in range(workers)],
-            self,
-            self._command,
-            (self._folder.lock,),
-        )
+        orders = [outfit.configure(settings, each, slots) for each in range(workers)]
+        self._crew = crew.Crew(orders, self, self._command, (self._folder.lock,), outfit.environ(settings))
         means = Means(
             send=self._crew.send,
             take=self._take,

@@ -26,5 +26,5 @@ def tapdeck(daemon: Process, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
     """Call a command as a person would; the daemon is in TAPDECK_URL."""
     from receiver.cli import tapdeck as commands
 
-    monkeypatch.setenv("TAPDECK_URL", daemon.until_ready())
+    monkeypatch.setenv("TAPDECK_URL", daemon.url)
     return lambda *words: CliRunner().invoke(commands, words, prog_name="tapdeck", catch_exceptions=False)

@@ -90,7 +90,7 @@ def test_the_daemon_is_found_by_flag_then_environment_then_configuration(
 def test_a_daemon_that_listens_everywhere_is_also_here(listen: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAPDECK_HTTP__LISTEN", listen)
     monkeypatch.setenv("TAPDECK_HTTP__TOKEN", "hush")
-    assert Client(None, None)._url == url
+    assert Client(None, None).url == url
 
 
 def test_when_nobody_answers_the_likeliest_reason_is_asked() -> None:

@@ -63,14 +63,18 @@ class Process:
             if self.process.poll() is not None:
                 break
             if self.said("tapdeck runs") and self.ask("/readyz")[0] == 200:
-                return str(self.said("tapdeck runs")[0]["url"])
+                return self.url
             time.sleep(0.02)
         raise AssertionError(self.log.read_text())
 
+    @property
+    def url(self) -> str:
+        """Where it answers, once it does."""
+        return str(self.said("tapdeck runs")[0]["url"])
+
     def ask(self, path: str, body: object = None) -> "tuple[int, Any]":
         """Status and answer of a request: GET, or POST where there is a body."""
-        url = self.said("tapdeck runs")[0]["url"] + path
-        request = urllib.request.Request(url, None if body is None else json.dumps(body).encode())
+        request = urllib.request.Request(self.url + path, None if body is None else json.dumps(body).encode())
         try:
             with urllib.request.urlopen(request, timeout=30) as response:
                 return response.status, json.load(response)

@@ -26,8 +26,12 @@ def test_a_worker_is_told_samples_and_nanoseconds(tmp_path: Path) -> None:
     assert (made.index, made.taps, made.tick_ns, made.horizon, made.window) == (0, 5, 100_000_000, 3200, 48_000)
     assert (made.commit_interval_ns, made.segment_frames, made.directory) == (10**9, 0, str(tmp_path))
     assert (made.policy, made.events_payload_type, made.encoding, made.repair) == ("announced", 101, "pcm16", True)
-    assert (made.log_level, made.log_format) == ("info", "auto")
     assert not outfit.configure(settings_for(tmp_path), 1, slots=5).repair
+
+
+def test_a_worker_logs_as_the_daemon_does(tmp_path: Path) -> None:
+    made = outfit.environ(settings_for(tmp_path, log__level="debug", log__format="json"))
+    assert made == {"TAPDECK_LOG__LEVEL": "debug", "TAPDECK_LOG__FORMAT": "json"}
 
 
 def test_limits_are_those_of_the_configuration(tmp_path: Path) -> None:

@@ -84,7 +84,6 @@ async def test_c5_at_the_end_of_the_link_all_is_durable_and_the_next_start_finis
     assert {each.ending for each in told} == {"recovered"}
     for k, tap in enumerate(taps):
         proof = prove(one.sidecar_of(tap), file_of(logs, k), Expected(ending="recovered", outcome="degraded"))
-        print(proof)
         assert (proof.missing, proof.wrong) == (0, 0), str(proof)
         assert proof.received > 0
 
