@@ -24,7 +24,10 @@ def ports() -> Ports:
 
 
 class Recorder:
-    """Taps of one worker, all opened and closed at once. The owner that a crew asks."""
+    """Taps of one worker, all opened and closed at once. The owner that a crew asks.
+
+    What waits for the worker raises TimeoutError after two minutes, and RuntimeError when it died.
+    """
 
     def __init__(self, directory: Path, taps: int) -> None:
         self._ports = ports()
@@ -37,8 +40,8 @@ class Recorder:
         self._ready = asyncio.Event()
         configure = link.Configure(
             index=0, taps=taps, tick_ns=100_000_000, horizon=3_200, window=48_000, commit_interval_ns=1_000_000_000,
-            segment_frames=0, directory=str(directory), name="{started:%Y%m%dT%H%M%SZ}_{recording_id}", encoding="pcm16",
-            policy="announced", allow=[], events_payload_type=101, repair=True,
+            segment_frames=0, directory=str(directory), name="{started:%Y%m%dT%H%M%SZ}_{recording_id}",
+            encoding="pcm16", policy="announced", allow=[], events_payload_type=101, repair=True,
         )  # fmt: skip
         self._crew = Crew([configure], self)
 
@@ -73,7 +76,7 @@ class Recorder:
     # -- what a benchmark does
 
     async def start(self) -> int:
-        """Start the worker; returns its process id. Raises TimeoutError, or RuntimeError when it dies."""
+        """Start the worker; returns its process id."""
         self._crew.start()
         await self._until(self._ready.is_set)
         return self.pid
@@ -91,7 +94,7 @@ class Recorder:
         return int(self._crew.states()[0]["pid"] or 0)
 
     async def open(self, sources: Sequence[str]) -> list[str]:
-        """One tap for each source; returns where to send to, when all are open. Raises TimeoutError, or RuntimeError when it dies."""
+        """One tap for each source; returns where to send to, when all are open."""
         for slot, source in enumerate(sources):
             host, _, number = source.rpartition(":")
             port = self._ports.take()
@@ -107,7 +110,7 @@ class Recorder:
         return [f"127.0.0.1:{port.number}" for port in self._sockets]
 
     async def close(self) -> float:
-        """Stop all taps at once; returns the seconds until the last one's files were in ready/. Raises TimeoutError, or RuntimeError when it dies."""
+        """Stop all taps at once; returns the seconds until the last one's files were in ready/."""
         began_s = time.monotonic()
         for order in self._orders:
             self._crew.send(0, link.Close(order.slot, order.recording_id, "stopped", None))

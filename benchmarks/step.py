@@ -9,7 +9,6 @@ packets). The yardstick is copying the datagrams once, in the same run: the rati
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -179,8 +178,8 @@ def counted(bench: Bench, watch: Watch) -> Iterator[None]:
     pipeline = bench.pipeline
     over: tuple[tuple[Any, str, str], ...] = (
         (rtp, "parse", "parse"), (rtp, "gather", "gather"), (g711, "decode", "decode"),
-        (pipeline.sources, "match", "match"), (pipeline.streams, "survey", "survey"), (pipeline.streams, "count", "count"),
-        (pipeline.timeline, "place", "place"),
+        (pipeline.sources, "match", "match"), (pipeline.streams, "survey", "survey"),
+        (pipeline.streams, "count", "count"), (pipeline.timeline, "place", "place"),
     )  # fmt: skip
     before = [getattr(owner, name) for owner, name, _ in over]
     for (owner, name, step), function in zip(over, before, strict=True):
@@ -262,4 +261,4 @@ def main(told: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -186,7 +186,8 @@ class Crew:
         try:
             member.process = await asyncio.create_subprocess_exec(
                 *self._command, "--index", str(index), "--link", str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(), *self._inherited), env=os.environ | self._environ,
+                stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(), *self._inherited),
+                env=os.environ | self._environ,
                 process_group=0,  # ^C in a terminal is for us: workers obey the link
             )  # fmt: skip
         except BaseException:

@@ -117,8 +117,6 @@ class Roster:
         )
         await self._ask(tap, port)
         self._means.send(worker, orders.opening(tap), (port.socket.fileno(),))
-        if self._closing:
-            self.stop(tap, Ending.SHUTDOWN)
         await self.until(tap, set(State) - {State.REQUESTED}, tap.limits.opening_ns / SECOND)
         self._review(tap, self._means.clock_ns())
         if tap.ending == Ending.REFUSED or tap.state is State.FAILED:
@@ -186,7 +184,6 @@ class Roster:
     def died(self, worker: int) -> None:
         """A worker is away: its sockets queue, its taps wait for the next one, and nobody is silent meanwhile."""
         self._ready.discard(worker)
-        self._reported_ns.pop(worker, None)
 
     def hear(self, worker: int, message: link.ToControl) -> None:
         """Take in what a worker says of taps. Anything may come twice."""

@@ -149,7 +149,7 @@ class Counts(NamedTuple):
     late_lost: int = 0
     invalid: int = 0
     foreign: int = 0
-    frames: int = 0
+    edge_frames: int = 0  # one past the newest, counted from where the part begins
 
 
 @dataclass(slots=True)

@@ -28,6 +28,7 @@ from receiver.watch.health import Health
 
 HEARTBEAT_S: Final = 0.5
 LEAVING_S: Final = 3.0  # of stop_timeout_s, for the workers to drain, commit and leave
+HURRIED_S: Final = 1.0  # the same after a second signal
 
 log = structlog.get_logger("daemon")
 
@@ -105,6 +106,8 @@ class Daemon:
         waited.append(closing)
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         closing.cancel()
+        if hurry is not None and hurry.done():
+            leaving_s = min(leaving_s, HURRIED_S)
         self._heart.cancel()
         unfinished = sum(self._roster.states().values())
         await self._runner.cleanup()
@@ -224,7 +227,7 @@ class Daemon:
         settings = self._settings
         media = settings.media
         if settings.http.token is None:
-            log.warning("the API asks for no token", listen=settings.http.listen, hint="set [http].token")
+            log.info("the API asks for no token", listen=settings.http.listen, hint="set [http].token")
         if media.source == "any":
             log.warning("sound of any source is admitted", hint="[media].source")
         log.info(

@@ -17,6 +17,8 @@ from receiver.lab.senderlog import Sent
 from receiver.lab.weather import NS_PER_SAMPLE
 
 NONE = np.empty(0, np.int64)
+FIRST_FRAMES = 16_000
+"""Packets of the first two seconds tell when frame 0 was: one alone may have been held up by the network."""
 
 
 @dataclass(frozen=True)
@@ -139,12 +141,13 @@ class Judge:
         return int(found.packets["sent_ns"][mine[nearest]]) - int(ahead[nearest]) * NS_PER_SAMPLE
 
     def first_frame_ns(self) -> int | None:
-        """When the packet at frame 0 was sent."""
+        """The wall time of frame 0, by those of its first packets that the network delayed least."""
+        starts = []
         for found in self.places.values():
-            at = np.flatnonzero(found.frame == 0)
-            if len(at):
-                return int(found.packets["sent_ns"][at[0]])
-        return None
+            early = (found.frame >= 0) & (found.frame < FIRST_FRAMES)
+            if early.any():
+                starts.append(int((found.packets["sent_ns"][early] - found.frame[early] * NS_PER_SAMPLE).min()))
+        return min(starts, default=None)
 
     def _compare_source(self) -> None:
         """Who was heard is who sent (P5); the codec is the one that came (rule A14)."""

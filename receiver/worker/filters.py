@@ -55,22 +55,22 @@ class Filters:
             return
         wanted = self._wanted(slots, now_ns)
         other = self._on[slots] != wanted
-        source = self._state.live.taps["source"][slots]
+        source = self._state.live.taps["source"]
         for field in ADDRESS_FIELDS:
-            other |= (wanted == Filter.SOURCE) & (source[field] != self._source[field][slots])
+            other |= (wanted == Filter.SOURCE) & (source[field][slots] != self._source[field][slots])
         for k in np.flatnonzero(other)[:A_SLICE].tolist():
             self._change(int(slots[k]), Filter(int(wanted[k])))
 
     def _wanted(self, slots: Slots, now_ns: int) -> NDArray[np.uint8]:
         """A latched source that is silent keeps its filter only where the policy knows no other one."""
-        taps = self._state.live.taps[slots]
-        announced = taps["announced"]
-        only = np.isin(taps["policy"], (Policy.EXACT, Policy.ANNOUNCED)) & (announced["port"] != 0)
+        taps = self._state.live.taps  # field by field: numpy takes its time over whole records
+        policy, announced, source = taps["policy"][slots], taps["announced"], taps["source"]
+        only = ((policy == Policy.EXACT) | (policy == Policy.ANNOUNCED)) & (announced["port"][slots] != 0)
         for field in ADDRESS_FIELDS:
-            only &= announced[field] == taps["source"][field]
-        latched = (taps["state"] == TapState.OPEN) & (taps["stream"] >= 0)
-        closed = latched & (only | (now_ns - taps["heard_ns"] < SILENCE_NS))
-        before = np.where(taps["policy"] == Policy.ALLOW_LIST, Filter.NETWORKS, Filter.NONE)
+            only &= announced[field][slots] == source[field][slots]
+        latched = (taps["state"][slots] == TapState.OPEN) & (taps["stream"][slots] >= 0)
+        closed = latched & (only | (now_ns - taps["heard_ns"][slots] < SILENCE_NS))
+        before = np.where(policy == Policy.ALLOW_LIST, Filter.NETWORKS, Filter.NONE)
         return np.where(closed, Filter.SOURCE, before).astype(np.uint8)
 
     def _change(self, slot: int, wanted: Filter) -> None:

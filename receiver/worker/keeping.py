@@ -88,11 +88,12 @@ class Keeping:
 
     def durable(self, marks: list[Mark]) -> None:
         """A commit has returned: raise ``committed`` and free the logs. Files are compared: a row may have moved on."""
-        state, tap_of = self._state, self._state.live.rows["tap"]
-        for mark in marks:
-            if mark.cursor is state.written and tap_of[mark.index] == self._shelf.slot_of(mark.file):
-                state.committed[mark.index] = max(int(state.committed[mark.index]), mark.upto)
-                self._returned.append(mark.index)
+        state, slot_of = self._state, self._shelf.slot_of
+        tap_of = state.live.rows["tap"].tolist()
+        ours = [mark for mark in marks if mark.cursor is state.written and tap_of[mark.index] == slot_of(mark.file)]
+        rows = [mark.index for mark in ours]
+        np.maximum.at(state.committed, rows, [mark.upto for mark in ours])
+        self._returned.extend(rows)
         self.free_logs()
 
     def free_logs(self) -> None:

@@ -53,28 +53,26 @@ class Reports:
         return whole.pieces(TAPS_A_MESSAGE)
 
     def _columns(self, slots: Slots, offset_ns: int) -> dict[str, Column]:
-        live = self._state.live
-        taps, row = live.taps[slots], live.taps["row"][slots].astype(np.int64)
+        live = self._state.live  # field by field: numpy takes its time over whole records
+        row, verdicts = live.taps["row"][slots].astype(np.int64), live.taps["verdicts"][slots]
+        ever = {name: live.taps[name][slots] for name in ("heard_ns", "first_ns")}
         count = live.rows["splices"][row]
         shift = np.where(count > 0, live.rows["splice_shift"][row, np.maximum(count - 1, 0)], live.rows["shift"][row])
-        wall = {name: np.where(taps[name] > 0, taps[name] + offset_ns, 0) for name in ("heard_ns", "first_ns")}
         return {
             "slots": slots,
             **self._sums(slots),
-            "invalid": taps["verdicts"][:, MALFORMED].sum(axis=1),
-            "foreign": taps["verdicts"][:, Verdict.FOREIGN],
-            "heard_ns": wall["heard_ns"],
-            "first_ns": wall["first_ns"],
-            "edge_frames": np.where(taps["first_ns"] > 0, live.rows["edge"][row] + shift, 0),
+            "invalid": verdicts[:, MALFORMED].sum(axis=1),
+            "foreign": verdicts[:, Verdict.FOREIGN],
+            **{name: np.where(at_ns > 0, at_ns + offset_ns, 0) for name, at_ns in ever.items()},
+            "edge_frames": np.where(ever["first_ns"] > 0, live.rows["edge"][row] + shift, 0),
         }
 
     def _sums(self, slots: Slots) -> dict[str, Column]:
         """Counters of each tap over all its streams, those that were buried included."""
         live = self._state.live
         mine = np.flatnonzero(live.streams["role"] >= Role.LIVE)
-        statistics, owner = live.streams["statistics"][mine], live.streams["tap"][mine]
-        buried = live.taps["buried"]
-        expected = statistics["highest_sequence"] - statistics["base_sequence"] + 1
+        statistics, owner, buried = live.streams["statistics"], live.streams["tap"][mine], live.taps["buried"]
+        expected = statistics["highest_sequence"][mine] - statistics["base_sequence"][mine] + 1
 
         def over_streams(name: str, present: Column) -> Column:
             whole = buried[name].copy()
@@ -82,7 +80,7 @@ class Reports:
             return np.asarray(whole[slots])
 
         plain = ("packets", "duplicate", "reordered", "late_lost")
-        sums = {name: over_streams(name, statistics[name]) for name in plain}
+        sums = {name: over_streams(name, statistics[name][mine]) for name in plain}
         sums["lost"] = over_streams("highest_sequence", expected) - sums["packets"]  # RFC 3550 A.3
         return sums
 

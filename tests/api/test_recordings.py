@@ -42,6 +42,7 @@ async def test_recordings_are_listed_page_by_page(outside: Outside) -> None:
     assert {each["recording_id"] for each in first["recordings"] + second["recordings"]} == ids
     assert [each["present"] for each in first["recordings"]] == [True, True]
     assert "next" not in second
+    assert "next" not in await (await client.get("/v1/recordings?limit=3")).json()
 
 
 async def test_a_query_that_is_not_understood_is_refused(outside: Outside) -> None:

@@ -121,6 +121,7 @@ async def test_taps_are_listed_newest_first_with_what_is_reported_of_those_that_
     assert [tap["id"] for tap in first["taps"] + second["taps"]] == ids
     assert [tap.get("counts", {}).get("packets") for tap in first["taps"]] == [None, 9]
     assert "next" not in second
+    assert "next" not in await (await client.get("/v1/taps?limit=3")).json()
     found = await (await client.get("/v1/taps?label.n=1")).json()
     assert [tap["id"] for tap in found["taps"]] == [ids[1]]
     found = await (await client.get("/v1/taps?state=finished")).json()

@@ -38,6 +38,7 @@ def test_a_flag_outranks_the_environment(folder: Path, tmp_path: Path, started: 
     assert not (folder / "ledger.sqlite3").exists()
 
 
+@pytest.mark.all
 def test_a_configuration_file_is_read(folder: Path, tmp_path: Path, started: list[Process]) -> None:
     config = tmp_path / "tapdeck.toml"
     config.write_text("[media]\nmax_taps = 3\n")
@@ -64,6 +65,7 @@ def test_a_wrong_configuration_is_78_with_the_key(
     assert "Traceback" not in daemon.log.read_text()
 
 
+@pytest.mark.all
 def test_a_door_that_is_taken_is_78(folder: Path, started: list[Process]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -82,6 +84,7 @@ def test_a_folder_in_use_is_73(folder: Path, started: list[Process]) -> None:
     assert first.process.poll() is None
 
 
+@pytest.mark.all
 def test_a_wrong_flag_is_2(folder: Path, started: list[Process]) -> None:
     started.append(daemon := Process(folder, "--colour", "red"))
     assert daemon.process.wait(30) == 2

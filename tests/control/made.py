@@ -70,6 +70,11 @@ class World:
             while not seen():
                 await self.clerk.do(int)
 
+    async def calm(self) -> None:
+        """Let the loop and the clerk go on until nothing can be under way any more."""
+        for _ in range(9):
+            await self.clerk.do(int)
+
     async def asked(self, **given: Any) -> "asyncio.Task[Tap]":
         """Ask for a tap, up to the order to the worker."""
         before = len(self.orders(link.Open))

@@ -66,7 +66,8 @@ async def test_p6_twice_is_once(books: Books) -> None:
     books.booking.published(made, sidecar(made, "degraded"))
     books.booking.refused(made, Problem("late", "refused"))
     await books.news.wait()
-    await books.clerk.do(int)
+    for _ in range(9):
+        await books.clerk.do(int)
     assert [result.outcome for _, result in books.done] == ["complete"]
     assert await outcome(books) == ("finished", "complete")
 

@@ -34,7 +34,7 @@ async def test_the_whole_life_of_a_tap(world: World) -> None:
     world.roster.hear(0, link.Happened(tap.slot, tap.recording_id, "receiving", NOON + 5, {"source": "192.0.2.1"}))
     assert tap.state is State.RECEIVING
     world.report(tap, packets=50, lost=2)
-    assert (tap.counts.packets, tap.counts.lost, tap.counts.frames) == (50, 2, 8000)
+    assert (tap.counts.packets, tap.counts.lost, tap.counts.edge_frames) == (50, 2, 8000)
     world.roster.stop(tap)
     assert world.orders(link.Close) == [link.Close(tap.slot, tap.recording_id, "stopped", None)]
     assert world.given_back == []
@@ -101,7 +101,8 @@ async def test_a_slot_and_a_port_are_free_again_only_after_the_outcome(tmp_path:
     again = await world.open()
     assert (again.slot, again.port) == (tap.slot, 20_001)
     world.finish(tap, "degraded")  # late news of the one before are not news of this one
-    world.roster.hear(0, link.Opened(tap.slot, tap.recording_id))
+    world.roster.hear(0, link.Refused(tap.slot, tap.recording_id, "c", "m", "h"))
+    await world.calm()
     assert again.state is State.LISTENING
     await world.over()
 

@@ -211,7 +211,7 @@ async def test_d7_stop_ends_all_taps_with_shutdown(tmp_path: Path) -> None:
     assert not list((tmp_path / "spool").iterdir())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.all)])
 def test_d7_a_signal_finishes_everything_and_the_exit_status_is_0(
     number: int, folder: Path, processes: list[Process]
 ) -> None:
@@ -245,6 +245,7 @@ def test_d7_a_second_signal_does_not_wait_for_a_worker_that_hangs(folder: Path, 
     assert (seen["outcome"], seen["ending"]) == ("degraded", "recovered")
 
 
+@pytest.mark.all
 def test_d7_the_stop_timeout_is_kept(folder: Path, processes: list[Process]) -> None:
     processes.append(daemon := Process(folder, environ={"TAPDECK_DAEMON__STOP_TIMEOUT_S": "1"}))
     daemon.until_ready()
@@ -273,19 +274,26 @@ def test_p6_a_daemon_killed_at_any_instant_leaves_no_tap_without_outcome(
     assert (folder / "left").exists()  # the first one's worker had left before anything was repaired
 
 
-def test_p6_a_lost_ledger_comes_back_with_all_that_is_in_ready(folder: Path, processes: list[Process]) -> None:
-    processes.append(daemon := Process(folder))
-    daemon.until_ready()
-    taps = [daemon.ask("/v1/taps", {"source": "any"})[1] for _ in range(2)]
-    assert daemon.end(signal.SIGTERM) == 0
-    for file in folder.glob("ledger.sqlite3*"):
-        file.unlink()
-    processes.append(again := Process(folder))
-    again.until_ready()
-    assert {tap["id"] for tap in again.ask("/v1/taps")[1]["taps"]} == {tap["id"] for tap in taps}
-    assert {tap["outcome"] for tap in again.ask("/v1/taps")[1]["taps"]} == {"empty"}
+async def test_p6_a_lost_ledger_comes_back_with_all_that_is_in_ready(tmp_path: Path) -> None:
+    seen: list[dict[str, str]] = []
+    for life in range(2):
+        daemon = Daemon(settings_for(tmp_path), STAND_IN)
+        await daemon.start()
+        async with aiohttp.ClientSession() as session:
+            alive = Alive(daemon, session)
+            await alive.until_ready()
+            if life == 0:
+                seen.append({(await alive.tap())["id"]: "empty" for _ in range(2)})
+            else:
+                taps = (await alive.ask("/v1/taps"))[1]["taps"]
+                seen.append({tap["id"]: tap["outcome"] for tap in taps})
+        await daemon.stop()
+        for name in ("ledger.sqlite3", "ledger.sqlite3-wal", "ledger.sqlite3-shm"):
+            (tmp_path / name).unlink(missing_ok=True)
+    assert seen[0] == seen[1]
 
 
+@pytest.mark.all
 def test_without_its_folder_the_exit_status_is_73(folder: Path, processes: list[Process]) -> None:
     processes.append(daemon := Process(folder / "missing"))
     assert daemon.process.wait(30) == 73
@@ -299,6 +307,7 @@ def test_a_worker_that_can_never_start_ends_the_daemon_with_its_status(folder: P
     assert daemon.said("a media worker cannot start")
 
 
+@pytest.mark.all
 def test_an_address_that_is_not_of_this_host_is_78(folder: Path, processes: list[Process]) -> None:
     processes.append(daemon := Process(folder, environ={"TAPDECK_MEDIA__BIND": "192.0.2.1"}))
     assert daemon.process.wait(30) == 78

@@ -18,9 +18,10 @@ from typing import Any
 from receiver.archive.commitlog import CommitLog
 from receiver.archive.files import Files
 from receiver.archive.part import Growing
+from receiver.archive.writer import Write, Writer
 from receiver.media.block import ABSENT
 from receiver.media.journal import Journal
-from receiver.media.state import Columns, State
+from receiver.media.state import State
 from receiver.media.timeline import Timeline
 from receiver.net.slab import Slab
 from receiver.net.table import Table
@@ -149,26 +150,26 @@ def without_k2() -> None:
 def without_k3() -> None:
     """The columns exist once: a turn that is run again counts twice."""
 
-    def only(self: State) -> Columns:
-        return self._copies[0]
+    real = State.__init__
 
-    State.live = property(only)  # type: ignore[assignment,method-assign]
-    State.now = property(only)  # type: ignore[assignment,method-assign]
-    State._echo = State._mirror = lambda self: [lists.clear() for lists in self._touched.values()]  # type: ignore[assignment,method-assign,misc,return-value]
+    def once(self: State, *arguments: Any) -> None:
+        real(self, *arguments)
+        self._copies = (self._copies[0], self._copies[0])
+        self._opaque = [self._opaque[0], self._opaque[0]]
+        self.live, self.now = self._copies
+
+    State.__init__ = once  # type: ignore[method-assign]
 
 
 def without_k4() -> None:
-    """``cleared`` is raised before the room is filled with absence."""
+    """Cursors are raised before that is true which they say: ``written`` before the octets are in the part."""
+    real = Writer._write
 
-    def clear(self: Timeline, row: int, upto: int) -> None:
-        start = int(self._state.cleared[row])
-        self._state.cleared[row] = upto
-        if self.doomed.passed():  # type: ignore[attr-defined]
-            die()
-        for piece in self.views(row, start, upto):
-            piece[:] = ABSENT
+    def early(self: Writer, write: Write) -> None:
+        write.cursor[write.index] = write.upto
+        real(self, write)
 
-    Timeline.clear = clear  # type: ignore[method-assign]
+    Writer._write = early  # type: ignore[method-assign]
 
 
 def without_k5() -> None:
@@ -208,9 +209,7 @@ def main() -> None:
     point = Point(death[1] if death else -1)
     if rule:
         WITHOUT[rule]()
-    if rule == "K4":
-        Timeline.doomed = point  # type: ignore[attr-defined]
-    elif death:
+    if death:
         POINTS[death[0]](point)
     from receiver.cli import main as command
 

@@ -33,8 +33,8 @@ RUNNING = [point for point in POINTS if point not in IN_RECOVERY]
 def deaths_at(points: list[str], times: int, dice: random.Random) -> list[str]:
     """A plan of deaths: each point several times, at different passes. Those in recovery follow a death while running."""
 
-    def at(point: str) -> str:
-        return f"{point} {dice.randint(1, 2 if point in ONCE_A_SECOND else 20)}"
+    def at(point: str) -> str:  # not in the first turns: a slab that two workers died on is set aside (rule K7)
+        return f"{point} {dice.randint(1, 2) if point in ONCE_A_SECOND else dice.randint(10, 30)}"
 
     plan = []
     for point in points * times:
@@ -107,10 +107,11 @@ class Tooth(NamedTuple):
 
 
 TEETH = {
-    "K2": Tooth(("after the receive",)),
-    "K3": Tooth(("before the generation", "inside placing")),
-    "K4": Tooth(("between clear and raise",), ("bursty",), (25, 45)),  # a second and a half of 20 taps
-    "K5": Tooth(("between drain and write",)),
+    "K2": Tooth(("after the receive",), passes=(10, 30)),
+    # never in the first turns: a slab that two workers died on is set aside (rule K7)
+    "K3": Tooth(("before the generation", "inside placing"), passes=(10, 30)),
+    "K4": Tooth(("between drain and write",), passes=(10, 30)),
+    "K5": Tooth(("between drain and write",), passes=(10, 30)),
     "K6": Tooth(("between patch and write",), ("late",), (1, 2)),
 }
 

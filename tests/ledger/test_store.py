@@ -99,33 +99,6 @@ def test_where_a_recording_lies_may_be_learned_later_and_then_stands(ledger: Led
     assert booked.stem == "a/rec-001"
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        "UPDATE taps SET outcome = 'degraded' WHERE id = 'tap-001'",
-        "UPDATE taps SET outcome = NULL, state = 'listening' WHERE id = 'tap-001'",
-        "UPDATE taps SET state = 'listening' WHERE id = 'tap-002'",
-        "UPDATE taps SET outcome = 'complete' WHERE id = 'tap-003'",
-        "UPDATE taps SET outcome = 'complete', state = 'failed' WHERE id = 'tap-003'",
-        "UPDATE taps SET outcome = 'failed', state = 'finished' WHERE id = 'tap-003'",
-        "UPDATE taps SET outcome = 'wonderful', state = 'finished' WHERE id = 'tap-003'",
-        "UPDATE taps SET state = 'finished' WHERE id = 'tap-003'",
-        "DELETE FROM taps WHERE id = 'tap-003'",
-        "INSERT INTO taps (id, recording_id, state, requested_ns) VALUES ('x', 'x', 'finished', 1)",
-        "INSERT INTO taps (id, recording_id, state, requested_ns) VALUES ('x', 'x', 'dreaming', 1)",
-    ],
-)
-def test_p6_the_tables_refuse_a_second_or_a_missing_outcome(ledger: Ledger, change: str) -> None:
-    for number in (1, 2, 3):
-        ledger.ask(tap(number))
-    ledger.book(sidecar(1), None, NOON)
-    ledger.end("tap-002", "failed", "refused", None, NOON)
-    before = everything(ledger)
-    with pytest.raises(sqlite3.IntegrityError):
-        ledger._base.execute(change)
-    assert everything(ledger) == before
-
-
 def test_a_recording_of_a_tap_that_nobody_remembers_brings_the_tap_back(ledger: Ledger) -> None:
     assert ledger.book(sidecar(7, "degraded", ending="recovered", call_id="c"), None, NOON)
     row = ledger.tap("tap-007")

@@ -4,13 +4,14 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from receiver.media.block import ABSENT
 from receiver.media.columns import Flaw, NoteKind, Policy
 from receiver.wire.rtp import Verdict
 from tests.media.rig import HORIZON, MS, SECOND, START, STRANGER, WINDOW, Rig, Sent, succeed, talk, truth
+from tests.tools import count
 
 
 def anchors(rig: Rig) -> dict[int, int]:
@@ -42,6 +43,7 @@ def test_a11_one_packet_of_a_new_ssrc_is_not_enough() -> None:
 
 
 @given(st.integers(0, 1 << 32))
+@settings(max_examples=count(30, all=150, full=5_000))
 def test_a11_stragglers_of_the_old_ssrc_are_still_placed(seed: int) -> None:
     dice = Random(seed)
     sent: list[Sent] = []

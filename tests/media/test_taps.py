@@ -1,11 +1,11 @@
-"""A tap's way through the columns: each verb is part of the present turn, and nothing of an earlier tap is left (P5)."""
+"""A tap's way through the columns: each verb is part of a turn, and nothing of an earlier tap is left (P5)."""
 
 import pytest
 
 from receiver.media.columns import Flaw, Policy, Role, TapState
 from receiver.media.sources import NOWHERE, Source
 from receiver.media.taps import Damage, Taps, Wanted
-from tests.media.rig import HOME, SECOND, START, Rig, talk
+from tests.media.rig import HOME, SECOND, START, Part, Rig, talk
 
 FIRST, NEXT = "018f3a5e-7c11-7d22-8e33-9f4455667788", "018f3a5e-7c11-7d22-8e33-9f4455667799"
 
@@ -15,10 +15,10 @@ def wanted(recording: str = FIRST, held: bool = False, announced: Source = HOME)
     return Wanted(recording, 20_000, Policy.EXACT, announced, held)
 
 
-def opened(rig: Rig, **more: bool) -> Taps:
+def opened(rig: Rig, held: bool = False) -> Taps:
     """Tap 0 is open."""
     taps = Taps(rig.state, rig.pipeline.joining)
-    taps.open(0, wanted(**more), taps.free_row(), START)
+    taps.open(0, wanted(held=held), taps.free_row(), START)
     rig.commit()
     return taps
 
@@ -123,7 +123,9 @@ def test_without_an_idle_row_there_is_none() -> None:
 def test_a_picture_is_a_copy_with_its_streams_oldest_first() -> None:
     rig = Rig()
     taps = opened(rig)
-    rig.run([*talk(30), *talk(60, start_ns=START + 2 * SECOND, ssrc=8, sequence=9_000, timestamp=70_000)], finish=False)
+    rig.parts[0] = Part()
+    later = talk(60, start_ns=START + 2 * SECOND, ssrc=8, sequence=9_000, timestamp=70_000)
+    rig.run([*talk(30), *later], finish=False)
     picture = taps.picture(0)
     assert [int(stream["ssrc"]) for stream in picture.streams] == [7, 8]
     packets = int(picture.tap["verdicts"][0])

@@ -1,4 +1,4 @@
-"""A worker in the test's own process: real memory file, sockets, threads and files. Nothing ticks unless a test says so."""
+"""A worker in the test's own process: real memory file, sockets, threads, files. Nothing ticks unless a test wants."""
 
 import asyncio
 import os
@@ -43,7 +43,7 @@ def configure(directory: Path, **more: Any) -> link.Configure:
 async def until(condition: Callable[[], object]) -> None:
     """Let the loop and the threads go on until it holds."""
     async with asyncio.timeout(BOUND_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # of columns and files there is no event
             await asyncio.sleep(0)
 
 
@@ -108,6 +108,11 @@ class Office:
         self.memory = Memory(memory, self.configure.taps, self.configure.window)
         self.worker = Worker(self.configure, self.memory, self.files, self.said.append)
         self.worker.errands._again_s = self.worker.closing._grace_s = 0.0
+        self.fatal: list[BaseException] = []
+        """What would have ended the process."""
+        asyncio.get_running_loop().set_exception_handler(
+            lambda loop, context: self.fatal.append(context.get("exception") or RuntimeError(context["message"]))
+        )
         self.durable = 0
         real = self.worker.keeping.durable
 
@@ -172,13 +177,13 @@ class Office:
         await asyncio.sleep(0)  # what its thread left for the loop
         await asyncio.sleep(0)
 
-    async def close(self, which: Line, ending: str = "stopped") -> sidecar.Sidecar:
+    async def close(self, which: Line, ending: str = "stopped") -> Any:
         """Close a tap; what its ``Finished`` says."""
         self.take(link.Close(which.slot, which.id, ending, None))
         return await self.finished(which)
 
-    async def finished(self, which: Line) -> sidecar.Sidecar:
-        """What ``Finished`` says of this recording."""
+    async def finished(self, which: Line) -> Any:
+        """What ``Finished`` says of this recording: a sidecar."""
 
         def said() -> list[link.Finished]:
             return [message for message in self.heard(link.Finished) if message.recording_id == which.id]
@@ -227,3 +232,4 @@ async def office(directory: Path, memory: int, files: Files | None = None, **mor
         yield one
     finally:
         await one.leave()
+    assert not one.fatal, one.fatal

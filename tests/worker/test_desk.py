@@ -210,14 +210,13 @@ async def test_what_fails_in_a_task_reaches_the_handler_that_ends_the_worker(
     def broken(*arguments: Any) -> Any:
         raise RuntimeError("a defect")
 
-    line, fatal = call(), []
+    line = call()
     async with office(tmp_path, memory) as one:
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: fatal.append(context["exception"]))
         await one.open(line)
         monkeypatch.setattr(finishing, "finish", broken)
         one.take(link.Close(0, line.id, "stopped", None))
-        await until(lambda: fatal)
-        assert str(fatal[0]) == "a defect"
+        await until(lambda: one.fatal)
+        assert str(one.fatal.pop()) == "a defect"
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ async def started(configure: link.Configure, memory: int, stderr: Any = None, **
     """One, until the test is over."""
     ours, theirs = link.pair()
     number = theirs.fileno()
-    running = subprocess.Popen(
+    running = subprocess.Popen(  # noqa: ASYNC220  # it is only begun here
         [*COMMAND, str(number)], pass_fds=[number], stderr=stderr, env={**os.environ, **env}
     )
     theirs.close()

@@ -86,7 +86,7 @@ async def test_c7_a_patch_logged_before_the_roll_goes_to_the_part_before(
         one.drain()
         line.talk(1, first=5)
         line.talk(10, first=14)
-        one.worker.intake.read(np.array([0]), time.monotonic_ns(), every=True)  # committed, and its patch not queued yet
+        one.worker.intake.read(np.array([0]), time.monotonic_ns(), every=True)  # its patch is not queued yet
         one.drain()
         assert one.tap(line)["segment"] == 1
         told = await one.close(line)

@@ -1,6 +1,5 @@
 """What is cut off, patched or noted reaches its file in order; what is published is passed over."""
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,16 +127,14 @@ async def test_the_files_of_a_slot_are_those_of_the_present_recording(
 
 
 async def test_what_fails_in_the_writers_thread_beside_a_write_ends_the_worker(tmp_path: Path, memory: int) -> None:
-    fatal: list[dict[str, Any]] = []
     async with office(tmp_path, memory) as one:
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: fatal.append(context))
 
         def broken() -> None:
             raise ZeroDivisionError
 
         one.worker.shelf.writer.call(broken)
-        await until(lambda: fatal)
-        assert isinstance(fatal[0]["exception"], ZeroDivisionError)
+        await until(lambda: one.fatal)
+        assert isinstance(one.fatal.pop(), ZeroDivisionError)
         await one.worker.shelf.behind()  # and the thread lives on
 
 

@@ -61,15 +61,12 @@ def test_flaws_and_damages_are_different_bits() -> None:
 
 
 def test_a7_an_epoch_that_left_something_out_is_a_stretch_that_nobody_sent() -> None:
-    notes = np.concatenate([
-        note(NoteKind.EPOCH, frame=3_200), note(NoteKind.EPOCH, frame=20_000, frames=8_000), note(NoteKind.SOURCE, frames=9),
-    ])  # fmt: skip
-    assert as_tuples([sidecar.Gap(*each) for each in story.stretches(notes)]) == [(12_000, 8_000, 0, "not_sent")]
+    epochs = note(NoteKind.EPOCH, frame=3_200), note(NoteKind.EPOCH, frame=20_000, frames=8_000)
+    notes = np.concatenate([*epochs, note(NoteKind.SOURCE, frames=9)])
+    assert as_tuples(list(story.stretches(notes))) == [(12_000, 8_000, 0, "not_sent")]
 
 
-@pytest.mark.parametrize(
-    ("trust", "words"), [(Trust.ALLOW_LIST, "allow-list"), (Trust.UNANNOUNCED, "unannounced"), (Trust.ANNOUNCED, "announced")]
-)
+@pytest.mark.parametrize(("trust", "words"), [(Trust.ALLOW_LIST, "allow-list"), (Trust.UNANNOUNCED, "unannounced")])
 def test_trust_is_said_in_the_words_of_the_configuration(trust: Trust, words: str) -> None:
     assert story.trust_in_words(trust) == words
 
