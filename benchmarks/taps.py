@@ -248,8 +248,9 @@ def table(results: Results) -> str:
     """Markdown."""
     titles = (
         "taps", "packets/s", "lost", "kernel drops", "worker µs/packet, mean (best 3 s)",
-        "floor µs/packet, mean (best 3 s)", "ratio", "cores", "tick ms (longest)", "late ticks", "commit ms (longest)", "memory MB (of it shared)",
-        "open s", "close s", "outcomes", "sender late by, ms", "load before",
+        "floor µs/packet, mean (best 3 s)", "ratio", "cores", "tick ms (longest)", "late ticks",
+        "commit ms (longest)", "memory MB (of it shared)", "open s", "close s", "outcomes", "sender late by, ms",
+        "load before",
     )  # fmt: skip
     lines = ["| " + " | ".join(titles) + " |", "|" + "---:|" * len(titles)]
     for each in results.runs:

@@ -243,6 +243,17 @@ async def test_a_worker_that_does_not_come_up_is_killed(owner: Owner, tmp_path: 
     await crew.stop(1)
 
 
+async def test_a_process_without_a_link_is_no_worker(
+    owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crews, "GRACE_S", 0.01)
+    hangs_up = "import os, sys, time; os.close(int(sys.argv[4])); time.sleep(3600)"
+    crew = Crew([configure(tmp_path)], owner, (sys.executable, "-c", hangs_up), back_off_s=(0.0,))
+    crew.start()
+    await owner.until(lambda: owner.story.count("died 0") == 2)
+    await crew.stop(10)
+
+
 @pytest.mark.parametrize("command", [("/nowhere/to/be/found",), (sys.executable, "-c", "raise SystemExit(1)")])
 async def test_one_that_cannot_be_started_is_tried_again(
     command: tuple[str, ...], owner: Owner, tmp_path: Path

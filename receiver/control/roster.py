@@ -265,7 +265,7 @@ class Roster:
             if self._first(tap, news.at_ns):
                 self._note((tap, news.at_ns))
         elif news.event in WARNINGS:
-            log.warning(news.event, tap=tap.id, recording=tap.recording_id, port=tap.port, **news.fields)
+            log.warning(news.event, tap=tap.id, recording=tap.recording_id, port=tap.port, seen=news.fields)
 
     def _first(self, tap: Tap, at_unix_ns: int) -> bool:
         """A packet of the source came; return whether that is news."""

@@ -60,8 +60,11 @@ async def test_a_published_recording_is_booked_with_its_place(books: Books) -> N
     assert found.stem == "x/r"
 
 
-async def test_p6_twice_is_once(books: Books) -> None:
+async def test_p6_twice_is_once(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     made = tap(State.FINISHING)
+    ended: list[object] = []
+    really_end = books.clerk.ledger.end
+    monkeypatch.setattr(books.clerk.ledger, "end", lambda *rest: (ended.append(rest[1]), really_end(*rest))[1])
     books.booking.published(made, sidecar(made))
     books.booking.published(made, sidecar(made, "degraded"))
     books.booking.refused(made, Problem("late", "refused"))
@@ -69,6 +72,7 @@ async def test_p6_twice_is_once(books: Books) -> None:
     for _ in range(9):
         await books.clerk.do(int)
     assert [result.outcome for _, result in books.done] == ["complete"]
+    assert ended == ["complete"]
     assert await outcome(books) == ("finished", "complete")
 
 

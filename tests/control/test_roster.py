@@ -1,11 +1,13 @@
 """All taps that live, in virtual time: every tap exactly one outcome, whatever a worker does."""
 
 import asyncio
+import dataclasses
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -334,6 +336,24 @@ async def test_p6_a_daemon_that_dies_leaves_a_row_without_outcome_for_the_next_s
     tap = await world.open()
     (row,) = await world.clerk.do(world.clerk.ledger.open_taps)
     assert row.id == tap.id
+
+
+async def test_b5_what_an_operator_should_see_of_a_source_is_in_the_log(world: World) -> None:
+    tap = await world.open()
+    with structlog.testing.capture_logs() as said:
+        for event in ("source_changed", "source_conflict", "unannounced", "epoch"):
+            world.roster.hear(
+                0, link.Happened(tap.slot, tap.recording_id, event, 1, {"source": "192.0.2.7", "port": 9})
+            )
+    assert [line["event"] for line in said] == ["source_changed", "source_conflict", "unannounced"]
+    assert {(line["log_level"], line["tap"], line["source"]) for line in said} == {("warning", tap.id, "192.0.2.7")}
+
+
+async def test_a_report_of_a_tap_that_had_the_slot_before_is_not_this_ones(world: World) -> None:
+    tap = await world.open()
+    other = dataclasses.replace(tap, recording_id="before")
+    world.report(other)
+    assert (tap.state, tap.counts.packets) == (State.LISTENING, 0)
 
 
 async def test_news_of_nobody_are_not_news(world: World) -> None:

@@ -1,5 +1,7 @@
 """Rule C7: segments follow each other without a missing sample, whatever dies in between."""
 
+import asyncio
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -168,4 +170,27 @@ async def test_c7_no_segment_is_begun_while_the_one_before_is_no_wav_yet(
         told: Any = await one.close(line)
         assert (told.outcome, len(told.parts)) == ("complete", 3)
         assert [part.frame for part in told.parts] == [0, 40 * 160, 85 * 160]
+        assert np.array_equal(one.sound(line), line.truth)
+
+
+async def test_c7_the_close_waits_for_the_roll_under_way(tmp_path: Path, memory: int, call: Call) -> None:
+    class Slow(Files):
+        def link(self, source: str, target: str) -> None:
+            assert gate.wait(20)
+            super().link(source, target)
+
+    gate = threading.Event()
+    gate.set()
+    line, files = call(), Slow(tmp_path)
+    async with office(tmp_path, memory, files, segment_frames=SEGMENT) as one:
+        await one.open(line)
+        gate.clear()
+        await roll_once(one, line, 0)
+        rest = asyncio.ensure_future(one.worker.rolling.rest(line.slot))
+        await one.worker.shelf.behind()
+        assert not rest.done()
+        gate.set()
+        await rest
+        assert one.worker.shelf.may_roll(line.slot)
+        await one.close(line)
         assert np.array_equal(one.sound(line), line.truth)
