@@ -96,6 +96,7 @@ class Crew:
         """Start them all."""
         for member in self._members:
             member.task = asyncio.ensure_future(self._keep(member))
+            member.task.add_done_callback(self._kept)
 
     def send(self, worker: int, message: link.ToWorker, descriptors: Sequence[int] = ()) -> None:
         """Tell a worker. One that is away does not miss anything: it will be told its belongings."""
@@ -179,6 +180,14 @@ class Crew:
             log.error("worker died", worker=index, why=why, status=_in_words(status), again_in_s=pause_s)
             await asyncio.sleep(pause_s)
 
+    def _kept(self, task: "asyncio.Task[None]") -> None:
+        """Nobody keeps this worker any more: if that is a defect of ours, a new daemon is better than none."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.critical("a worker's keeper failed", exc_info=error)
+            if not self.failed.done():
+                self.failed.set_result(1)
+
     async def _spawn(self, member: Member) -> None:
         """Start a process and tell it everything it must know."""
         index = member.configure.index
@@ -217,10 +226,16 @@ class Crew:
                     self._owner.began(member.configure.index)
                 elif isinstance(received.message, link.Repaired):
                     self._repaired = True
-                self._owner.hear(member.configure.index, received.message)
+                self._pass_on(member.configure.index, received.message)
         except link.LinkBroken as error:
             return str(error)
         return "end of file on the link"
+
+    def _pass_on(self, worker: int, message: link.ToControl) -> None:
+        try:
+            self._owner.hear(worker, message)
+        except Exception:  # a defect of ours costs one message, not the worker
+            log.exception("message of a worker could not be taken in", worker=worker, message=type(message).__name__)
 
     async def _bury(self, member: Member) -> int | None:
         """See to it that the process is gone; return its exit status (negative: the signal)."""

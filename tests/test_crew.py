@@ -243,6 +243,37 @@ async def test_a_worker_that_does_not_come_up_is_killed(owner: Owner, tmp_path: 
     await crew.stop(1)
 
 
+async def test_a_message_that_cannot_be_taken_in_costs_nobody_his_worker(
+    crew: Crew, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hear, failures = owner.hear, [RuntimeError("a defect")]
+
+    def hear_badly(worker: int, message: link.ToControl) -> None:
+        if failures:
+            raise failures.pop()
+        hear(worker, message)
+
+    reports = owner.count(link.Report)
+    monkeypatch.setattr(owner, "hear", hear_badly)
+    await owner.until(lambda: owner.count(link.Report) > reports)
+    assert failures == []
+    assert owner.story == ["asked 0", "began 0"]
+
+
+async def test_a_defect_that_ends_the_keeping_ends_the_daemon(
+    owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(worker: int) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(owner, "belongings", fail)
+    crew = Crew([configure(tmp_path)], owner, STAND_IN)
+    crew.start()
+    async with asyncio.timeout(10):
+        assert await crew.failed == 1
+    await crew.stop(10)
+
+
 async def test_a_process_without_a_link_is_no_worker(
     owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
