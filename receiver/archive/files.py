@@ -267,7 +267,8 @@ class Files:
         """Every name in a room and in its folders, sorted; folders themselves are not named. Empty if there is none."""
         names: list[str] = []
         if room in self._rooms:
-            self._list(os.dup(self._rooms[room]), room, names)
+            # Opened anew: a duplicate would share its place in the folder with whoever lists at the same time.
+            self._list(os.open(".", _FOLDER, dir_fd=self._rooms[room]), room, names)
         return sorted(names)
 
     def _list(self, folder: int, path: str, names: list[str]) -> None:

@@ -18,6 +18,7 @@ from receiver.worker.shelf import Shelf
 
 Slots = NDArray[np.int64]
 LATE_NS: Final = 2_000_000_000  # a commit that takes longer is late: room is given back at `written` (rule K5)
+SETTLED_NS: Final = 2_000_000_000  # of silence: nothing that was overtaken is under way any more
 ROOMS_A_SLICE: Final = 800  # rows cleared in one slice: a second's worth of 4,000 taps spread over its ticks
 LONGEST_SEGMENT: Final = (1 << 31) // 2 - (1 << 20)  # frames of PCM16 in 2 GiB (rule C7), and room for a header
 
@@ -67,7 +68,7 @@ class Keeping:
     def drain(self, slots: Slots, now_ns: int) -> None:
         """Hand on what is ripe of these taps, in one turn; then queue it, and the logs behind it (rules K3, K6)."""
         spans = self._drain.hand_on(slots, now_ns)
-        rolls = self._roll(spans)
+        rolls = self._roll(spans, now_ns)
         self._queue(spans)
         for slot in rolls:
             self._rolled(slot)
@@ -128,7 +129,7 @@ class Keeping:
         for span in spans:
             self._shelf.write(self._drain.cut(*span))
 
-    def _roll(self, spans: list[tuple[int, int, int, int]]) -> list[int]:
+    def _roll(self, spans: list[tuple[int, int, int, int]], now_ns: int) -> list[int]:
         """Rule C7, in the same turn: recordings whose present part is long enough go on in the next one.
 
         Not before the part before is a WAV: at any death at most two parts of a recording are unfinished.
@@ -137,7 +138,18 @@ class Keeping:
         for slot, row, _, upto in spans:
             frame = self._pipeline.timeline.frame(row, upto)
             long_enough = frame - int(self._state.now.taps["segment_frame"][slot]) >= self._segment_frames
-            if long_enough and self._shelf.may_roll(slot):
+            if long_enough and self._shelf.may_roll(slot) and self._settled(slot, row, upto, now_ns):
                 self._taps.roll(slot, frame)
                 rolls.append(slot)
         return rolls
+
+    def _settled(self, slot: int, row: int, upto: int, now_ns: int) -> bool:
+        """Whether what overtook each other before ``upto`` has come: late beyond a published segment is lost.
+
+        A tap that was silent for a horizon is handed on up to its edge. It may have been the network that was silent,
+        or a worker that was dead, and late is not lost in a part that is open: a segment ends a horizon before the
+        edge, or in silence that lasts.
+        """
+        now = self._state.now
+        behind = int(now.rows["edge"][row]) - upto >= self._drain.horizon
+        return behind or now_ns - int(now.taps["heard_ns"][slot]) > SETTLED_NS

@@ -2,8 +2,9 @@
 
 import asyncio
 
+from receiver.archive import roll as rolls
 from receiver.archive.files import Files
-from receiver.archive.roll import roll_rest
+from receiver.archive.names import PartKey
 from receiver.archive.sidecar import Draft
 from receiver.media.state import State
 from receiver.worker import story
@@ -25,9 +26,11 @@ class Rolling:
         self.resume(slot, draft)
 
     def resume(self, slot: int, draft: Draft) -> None:
-        """Publish the part before, if there is one: an earlier worker may have died over it."""
-        if slot in self._shelf.taps and not self._shelf.may_roll(slot):
-            self._rolls[slot] = self._errands.start(self._publish(slot, self._shelf.taps[slot], draft))
+        """Publish the part before, if there is one: an earlier worker may have died over it. Twice is once."""
+        shelved, under_way = self._shelf.taps.get(slot), self._rolls.get(slot)
+        if shelved is None or shelved.before is None or (under_way is not None and not under_way.done()):
+            return
+        self._rolls[slot] = self._errands.start(self._publish(slot, shelved, shelved.before.key, draft))
 
     async def rest(self, slot: int) -> None:
         """Wait for what is under way of this tap."""
@@ -35,7 +38,9 @@ class Rolling:
         if under_way is not None:
             await under_way
 
-    async def _publish(self, slot: int, shelved: Shelved, draft: Draft) -> None:
+    async def _publish(self, slot: int, shelved: Shelved, before: PartKey, draft: Draft) -> None:
+        """All segments before this one are files already: only then was it begun (`Shelf.may_roll`)."""
+        upto = shelved.part.key.first_frame
         record = self._state.live.taps[slot]
         anchor_ns, count = int(self._state.live.rows["anchor_wall_ns"][int(record["row"])]), int(record["notes"])
         self._shelf.write_logs()
@@ -43,6 +48,6 @@ class Rolling:
         notes = await self._errands.insist("notes", read_notes, self._files, draft.recording_id, count)
         stretches = [*story.stretches(notes), *shelved.unwritten]
         await self._errands.insist(
-            "roll", roll_rest, self._files, draft, (shelved.part.key,), self._horizon, anchor_ns, stretches
+            "roll", rolls.roll, self._files, draft, (before,), upto, self._horizon, anchor_ns, stretches
         )
         self._shelf.close_before(shelved)

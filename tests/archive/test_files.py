@@ -6,6 +6,7 @@ import itertools
 import os
 import stat
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -254,3 +255,13 @@ def test_looking_makes_nothing(tmp_path: Path) -> None:
     assert files.stat("spool/x") is None
     files.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_threads_that_list_a_room_both_see_all_of_it(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    for number in range(300):
+        files.close_file(files.create(f"spool/{number:03}.tmp"))
+    wanted = [f"spool/{number:03}.tmp" for number in range(300)]
+    with ThreadPoolExecutor(4) as threads:
+        seen = list(threads.map(lambda _: files.listing("spool"), range(400)))
+    assert all(names == wanted for names in seen)

@@ -37,6 +37,7 @@ def run(*command: str) -> bytes:
     return done.stdout
 
 
+@pytest.mark.all
 @needs("ffmpeg")
 @pytest.mark.parametrize("codec", ["PCMU", "PCMA"])
 def test_ffmpeg_finds_its_sound_bit_for_bit(codec: str, tmp_path: Path) -> None:
@@ -49,6 +50,7 @@ def test_ffmpeg_finds_its_sound_bit_for_bit(codec: str, tmp_path: Path) -> None:
         assert np.array_equal(recorded(one, tap), sent)
 
 
+@pytest.mark.all
 @needs("gst-launch-1.0")
 @pytest.mark.parametrize("codec", ["PCMU", "PCMA"])
 def test_gstreamer_finds_its_sound_bit_for_bit(codec: str, tmp_path: Path) -> None:

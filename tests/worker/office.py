@@ -163,7 +163,7 @@ class Office:
 
     def drain(self, now_ns: int | None = None) -> None:
         """Hand on what is ripe of all taps."""
-        self.worker.keeping.drain(self.worker.intake.everyone(), now_ns or time.monotonic_ns() + 2_000_000_000)
+        self.worker.keeping.drain(self.worker.intake.everyone(), now_ns or time.monotonic_ns() + 3_000_000_000)
 
     async def commit(self) -> None:
         """Drain everything and have it made durable (or refused)."""

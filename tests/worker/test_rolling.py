@@ -33,9 +33,19 @@ async def rolled(one: Office, line: Line) -> None:
 
 
 async def test_c7_the_tap_goes_on_while_its_segments_become_files(tmp_path: Path, memory: int, call: Call) -> None:
-    line = call()
-    async with office(tmp_path, memory, segment_frames=SEGMENT) as one:
+    class Unlisted(Files):
+        """Nobody looks through the spool of 4,000 taps for what the columns tell."""
+
+        listings = 0
+
+        def listing(self, room: str) -> list[str]:
+            self.listings += 1
+            return super().listing(room)
+
+    line, files = call(), Unlisted(tmp_path)
+    async with office(tmp_path, memory, files, segment_frames=SEGMENT) as one:
         await one.open(line)
+        files.listings = 0
         for k in range(3):
             await roll_once(one, line, 40 * k)
             await rolled(one, line)
@@ -45,6 +55,7 @@ async def test_c7_the_tap_goes_on_while_its_segments_become_files(tmp_path: Path
         line.talk(7, first=120)
         told = await one.close(line)
         assert (told.outcome, len(told.parts), told.gaps, told.file) == ("complete", 4, (), None)
+        assert files.listings == 0
         assert np.array_equal(one.sound(line), line.truth)
         assert one.spooled() == [f"{line.id}.done"]
 
@@ -192,5 +203,42 @@ async def test_c7_the_close_waits_for_the_roll_under_way(tmp_path: Path, memory:
         gate.set()
         await rest
         assert one.worker.shelf.may_roll(line.slot)
+        await one.close(line)
+        assert np.array_equal(one.sound(line), line.truth)
+
+
+async def test_c7_a_segment_does_not_end_where_what_was_overtaken_may_still_come(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    """A short silence hands everything on, but the worker may have been dead meanwhile, and the kernel full."""
+    line = call()
+    async with office(tmp_path, memory, segment_frames=SEGMENT) as one:
+        await one.open(line)
+        line.talk(39)
+        one.hear()
+        heard_ns, row = int(one.tap(line)["heard_ns"]), int(one.tap(line)["row"])
+        one.drain(heard_ns + 1_000_000_000)
+        assert one.state.live.rows["playout"][row] == one.state.live.rows["edge"][row]
+        assert one.tap(line)["segment"] == 0
+        line.talk(40, first=40)
+        line.talk(1, first=39)
+        one.hear()
+        one.drain(heard_ns + 1)
+        assert one.tap(line)["segment"] == 1
+        assert one.tap(line)["segment_frame"] == one.state.live.rows["edge"][row] - HORIZON
+        told = await one.close(line)
+        assert (told.outcome, told.gaps) == ("complete", ())
+        assert np.array_equal(one.sound(line), line.truth)
+
+
+async def test_c7_an_open_that_is_said_twice_rolls_once(tmp_path: Path, memory: int, call: Call) -> None:
+    line = call()
+    async with office(tmp_path, memory, segment_frames=SEGMENT) as one:
+        await one.open(line)
+        await roll_once(one, line, 0)
+        first = one.worker.rolling._rolls[line.slot]
+        one.take(line.order, line.door.fileno())
+        assert one.worker.rolling._rolls[line.slot] is first
+        await rolled(one, line)
         await one.close(line)
         assert np.array_equal(one.sound(line), line.truth)
