@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -34,6 +34,7 @@ from benchmarks.machine import (
     receive_buffer_errors,
 )
 from benchmarks.recorder import Recorder, ports
+from receiver import link
 from receiver.lab import senderlog
 from receiver.lab.plan import Caller, Plan
 from receiver.lab.process import SenderProcess
@@ -48,7 +49,7 @@ FILTERS_PER_S: Final = 400  # the worker attaches so many kernel filters a secon
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """CPU of a process over a window, in µs per packet that was sent in it."""
+    """CPU of a process over a window, in µs per packet that it took in."""
 
     mean_us: float
     best_us: float
@@ -59,6 +60,7 @@ class Cost(msgspec.Struct, frozen=True):
     cores: float
     """The same as a share of one core."""
     packets_per_s: float
+    """Taken in."""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -70,6 +72,8 @@ class Run(msgspec.Struct, frozen=True):
     worker: Cost
     floor: Cost | None
     sent: int
+    sent_per_s: float
+    """In the window. A worker that takes in fewer falls behind: the rest waits in the sockets."""
     lost: int
     """Packets in the sender's log and not in the sidecars' counters."""
     taps_with_loss: int
@@ -104,23 +108,37 @@ class Results(msgspec.Struct, frozen=True):
     runs: list[Run]
 
 
-def cost(readings: Sequence[Reading], crowd: Crowd, begin_ns: int, end_ns: int) -> Cost:
-    """CPU per packet between two wall times; what was sent when is in the sender's log."""
+Counter = Callable[[int], float]
+"""How many packets there had been at a wall time, ns."""
+
+
+def sent_by(crowd: Crowd) -> Counter:
+    """The sender's count: what was sent when is in its log."""
+    times = np.sort(crowd.slot_ns, axis=0)
+    packets = np.bincount(crowd.group) * crowd.burst
+    return lambda wall_ns: int(((times > 0) & (times < wall_ns)).sum(axis=0) @ packets)
+
+
+def taken_by(reports: Sequence[link.Report]) -> Counter:
+    """The worker's count, by what it reported once a second; between two reports in proportion."""
+    counts = {each.at_ns: sum(each.tallies.values()) for each in reports}
+    times, packets = list(counts), list(counts.values())
+    return lambda wall_ns: float(np.interp(wall_ns, times, packets))
+
+
+def cost(readings: Sequence[Reading], packets: Counter, begin_ns: int, end_ns: int) -> Cost:
+    """CPU per packet between two wall times. Raises ValueError where that cannot be said."""
     inside = [each for each in readings if begin_ns <= each.wall_ns <= end_ns]
-    if len(inside) < 2:
+    counts = [packets(each.wall_ns) for each in inside]
+    if len(inside) < 2 or counts[-1] <= counts[0]:
         raise ValueError("the window is too short to be measured")
-    slots, taps = crowd.slot_ns, np.bincount(crowd.group) * crowd.burst
-
-    def sent(first: Reading, last: Reading) -> int:
-        return int((((slots >= first.wall_ns) & (slots < last.wall_ns)).sum(axis=0) * taps).sum())
-
     first, last = inside[0], inside[-1]
-    count, wall_ns = sent(first, last), last.wall_ns - first.wall_ns
+    count, wall_ns = counts[-1] - counts[0], last.wall_ns - first.wall_ns
     windows = [
-        (later.cpu_ns - early.cpu_ns) / max(sent(early, later), 1)
-        for k, early in enumerate(inside)
-        for later in inside[k + 1 :]
-        if later.wall_ns - early.wall_ns >= min(BEST_NS, wall_ns)
+        (inside[j].cpu_ns - inside[i].cpu_ns) / (counts[j] - counts[i])
+        for i in range(len(inside))
+        for j in range(i + 1, len(inside))
+        if inside[j].wall_ns - inside[i].wall_ns >= min(BEST_NS, wall_ns) and counts[j] > counts[i]
     ]
     return Cost(
         mean_us=(last.cpu_ns - first.cpu_ns) / count / 1e3, best_us=min(windows) / 1e3,
@@ -181,11 +199,13 @@ async def measure_worker(taps: int, seconds: float, warm_s: float, folder: Path)
         finally:
             await recorder.stop()
     crowd = senderlog.read_crowd(folder / "log")
+    sent = sent_by(crowd)
     begin_ns, end_ns = _window(crowd, warm_s, seconds)
     gauges = [each.gauges for each in reports if begin_ns <= each.at_ns <= end_ns] or [reports[-1].gauges]
     lost = _lost(crowd, recorder)
     return {
-        "worker": cost(readings, crowd, begin_ns, end_ns), "sent": int(crowd.counts.sum()), "lost": int(lost.sum()),
+        "worker": cost(readings, taken_by(reports), begin_ns, end_ns), "sent": int(crowd.counts.sum()),
+        "sent_per_s": (sent(end_ns) - sent(begin_ns)) * 1e9 / (end_ns - begin_ns), "lost": int(lost.sum()),
         "taps_with_loss": int(np.count_nonzero(lost)), "kernel_drops": drops,
         "late_ticks": int(gauges[-1]["late_ticks"] - gauges[0]["late_ticks"]),
         "tick_ms": median(each["tick_ms"] for each in gauges),
@@ -229,7 +249,7 @@ async def measure_floor(program: Path, taps: int, seconds: float, period_ms: int
     if below.packets != told.packets:
         say(f"the floor itself received {below.packets} of {told.packets} packets")
     crowd = senderlog.read_crowd(folder / "floor-log")
-    return cost(readings, crowd, *_window(crowd, warm_s, seconds))
+    return cost(readings, sent_by(crowd), *_window(crowd, warm_s, seconds))
 
 
 async def run(taps: int, seconds: float, directory: Path | None, program: Path | None) -> Run:
@@ -247,7 +267,7 @@ async def run(taps: int, seconds: float, directory: Path | None, program: Path |
 def table(results: Results) -> str:
     """Markdown."""
     titles = (
-        "taps", "packets/s", "lost", "kernel drops", "worker µs/packet, mean (best 3 s)",
+        "taps", "packets/s sent", "taken in", "lost", "kernel drops", "worker µs/packet, mean (best 3 s)",
         "floor µs/packet, mean (best 3 s)", "ratio", "cores", "tick ms (longest)", "late ticks",
         "commit ms (longest)", "memory MB (of it shared)", "open s", "close s", "outcomes", "sender late by, ms",
         "load before",
@@ -256,7 +276,8 @@ def table(results: Results) -> str:
     for each in results.runs:
         worker, below = each.worker, each.floor
         cells = (
-            f"{each.taps:,}", f"{worker.packets_per_s:,.0f}", f"{each.lost:,}", f"{each.kernel_drops:,}",
+            f"{each.taps:,}", f"{each.sent_per_s:,.0f}",
+            f"{worker.packets_per_s / each.sent_per_s:.0%}", f"{each.lost:,}", f"{each.kernel_drops:,}",
             f"{worker.mean_us:.2f} ({worker.best_us:.2f})",
             f"{below.mean_us:.2f} ({below.best_us:.2f})" if below else "no cc",
             f"{each.ratio:.1f}" if each.ratio else "–", f"{worker.cores:.2f}",

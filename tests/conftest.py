@@ -1,6 +1,10 @@
 """How all tests run: hypothesis by level, and what happens where a program from outside is missing."""
 
+import logging
+from collections.abc import Iterator
+
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.tools import level, missing
@@ -25,3 +29,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(reason)
         elif reason is not None:
             pytest.fail(reason, pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """A command that is run inside a test sets the log up for its process, with a stream that ends with the test."""
+    root = logging.getLogger()
+    handlers, number = root.handlers, root.level
+    yield
+    structlog.reset_defaults()
+    logging.captureWarnings(False)
+    root.handlers, root.level = handlers, number
