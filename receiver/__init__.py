@@ -31,15 +31,16 @@ Where this plan left the first one, and why:
 
 * ``daemon`` and ``worker`` are packages: a root that composes four rooms is several files if each file has one job.
 * On the ring, time is contiguous; a **splice** says where frames go on and no sample came. So a hold of an hour needs
-  neither room nor a copy, and a clock that stood still (rule A17) is one number, not samples that move (``media/timeline``).
-* What a tap must still tell (epochs, streams that ended, sources) goes as a **note** through a bounded log on the memory to
-  ``spool/<recording>.notes``, beside the patch log and like it (rule K8).
+  neither room nor a copy, and a clock that stood still (rule A17) is one number, not samples that move
+  (``media/timeline``).
+* What a tap must still tell (epochs, streams that ended, sources) goes as a **note** through a bounded log on the
+  memory to ``spool/<recording>.notes``, beside the patch log and like it (rule K8).
 * A tap is at a tick only if its socket was emptied: rule A18 clips arrivals to the previous tick, and what is left in a
   socket arrived before it (found by killing workers until a backlog formed: the clipping made epochs of it).
-* A payload may have 1,460 octets, what an Ethernet frame holds, not 1,280: ffmpeg's default packet is 1,460 and GStreamer's
-  1,388, and both would have been refused.
-* Rule A17's row of ten packets or 500 ms counts only while it does not fall: in a burst after a stall of five seconds more
-  than ten packets lie above the envelope, each nearer to it than the one before.
+* A payload may have 1,460 octets, what an Ethernet frame holds, not 1,280: ffmpeg's default packet is 1,460 and
+  GStreamer's 1,388, and both would have been refused.
+* Rule A17's row of ten packets or 500 ms counts only while it does not fall: in a burst after a stall of five seconds
+  more than ten packets lie above the envelope, each nearer to it than the one before.
 
 The words: datagram · slab (the datagrams of one tick) · batch (the slab read as columns) · verdict · stream (one SSRC
 from one source) · epoch (a run of one stream with one clock) · timeline (the ring) · playout (next sample to hand on) ·

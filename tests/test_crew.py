@@ -180,7 +180,7 @@ async def test_back_off_grows_and_is_forgotten_after_a_long_life(
         pauses.append(seconds)
         await really(0)
 
-    monkeypatch.setattr(crews.asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     now = [0]
     crew = Crew([configure(tmp_path)], owner, STAND_IN, clock_ns=lambda: now[0])
     crew.start()

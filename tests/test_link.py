@@ -19,6 +19,8 @@ from receiver.link import (
     Repaired,
     Report,
     Source,
+    ToControl,
+    ToWorker,
     control_end,
     pair,
     worker_end,
@@ -38,7 +40,7 @@ CONFIGURE = Configure(
 OPEN = Open(
     3, "t", "r", 20_000, 0, "exact", ("192.0.2.1", 0), False, 17 * 10**17, None, None, {"team": "ä"}, "both", "mono"
 )
-TO_WORKER = [
+TO_WORKER: list[ToWorker] = [
     CONFIGURE,
     OPEN,
     Answer(3, "r", None),
@@ -46,7 +48,7 @@ TO_WORKER = [
     Close(3, "r", "refused", {"code": "606", "message": "no", "hint": ""}),
     Forget(3, "r"),
 ]
-TO_CONTROL = [
+TO_CONTROL: list[ToControl] = [
     Ready(0, 123, True),
     Opened(3, "r"),
     Refused(3, "r", "enospc", "no space", "free some"),

@@ -10,18 +10,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from receiver import socketpair
-from receiver.socketpair import Link, LinkBroken, pair
+from receiver.socketpair import Link, LinkBroken, Received, pair
 
 
 def _plain(end: socket.socket) -> Link[bytes, bytes]:
     return Link(end, bytes, bytes)
 
 
+async def _heard(link: Link[bytes, bytes]) -> Received[bytes]:
+    """What comes next, where something must."""
+    received = await link.receive()
+    assert received is not None
+    return received
+
+
 async def test_messages_keep_their_borders_and_order() -> None:
     here, there = map(_plain, pair())
     for word in (b"one", b"", b"three"):
         here.send(word)
-    assert [(await there.receive()).message for _ in range(3)] == [b"one", b"", b"three"]
+    assert [(await _heard(there)).message for _ in range(3)] == [b"one", b"", b"three"]
     here.close()
     assert await there.receive() is None
 
@@ -34,7 +41,7 @@ def test_messages_of_any_length_come_whole_through_a_full_socket(sizes: list[int
         sent = [bytes([index % 251]) * size for index, size in enumerate(sizes)]
         for message in sent:
             here.send(message)
-        got = [(await there.receive()).message for _ in sent]
+        got = [(await _heard(there)).message for _ in sent]
         assert got == sent
         assert here.queued == 0
         here.close()
@@ -49,8 +56,8 @@ async def test_a_descriptor_arrives_with_its_message_and_is_not_inherited_furthe
     here.send(b"without")
     here.send(b"with", [reading])
     os.close(reading)
-    assert (await there.receive()).descriptors == ()
-    message, (number,) = await there.receive()
+    assert (await _heard(there)).descriptors == ()
+    message, (number,) = await _heard(there)
     os.write(writing, b"sound")
     assert (message, os.read(number, 9)) == (b"with", b"sound")
     assert not os.get_inheritable(number)
@@ -67,9 +74,9 @@ async def test_a_queued_descriptor_survives_that_its_owner_closes_it() -> None:
     reading, writing = os.pipe()
     here.send(b"late", [reading])
     os.close(reading)
-    received = await there.receive()
+    received = await _heard(there)
     while received.message != b"late":
-        received = await there.receive()
+        received = await _heard(there)
     os.write(writing, b"!")
     assert os.read(received.descriptors[0], 1) == b"!"
     os.close(received.descriptors[0])
@@ -87,7 +94,7 @@ async def test_two_hundred_descriptors_queue_and_arrive_in_order_of_their_messag
             ports.append(udp.getsockname()[1])
             here.send(str(index).encode() * 500, [udp.fileno()])
     for index, port in enumerate(ports):
-        message, (number,) = await there.receive()
+        message, (number,) = await _heard(there)
         with socket.socket(fileno=number) as udp:
             assert (message, udp.getsockname()[1]) == (str(index).encode() * 500, port)
     here.close()
@@ -98,7 +105,7 @@ async def test_what_was_said_before_death_is_heard_before_the_end() -> None:
     here, there = map(_plain, pair())
     here.send(b"last words")
     here.close()
-    assert (await there.receive()).message == b"last words"
+    assert (await _heard(there)).message == b"last words"
     assert await there.receive() is None
     assert await there.receive() is None
     there.send(b"into the void")
@@ -129,7 +136,9 @@ async def test_a_peer_that_does_not_read_is_noticed_and_at_the_bound_given_up(mo
     assert here.blocked_ns() == 0
     while not here.queued:
         here.send(bytes(30_000))
-    assert here.blocked_ns(now_ns=here._blocked_ns + 7) == 7
+    since_ns = here._blocked_ns
+    assert since_ns is not None
+    assert here.blocked_ns(now_ns=since_ns + 7) == 7
     for _ in range(40):
         here.send(bytes(30_000))
     assert here.ended
@@ -153,7 +162,7 @@ async def test_too_many_descriptors_under_way_is_waited_out(monkeypatch: pytest.
     monkeypatch.setattr(here, "_end", Crowded())
     here.send(b"patience")
     assert here.queued
-    assert (await there.receive()).message == b"patience"
+    assert (await _heard(there)).message == b"patience"
     await here.flush()
     assert here.queued == 0
     here.close()
@@ -179,9 +188,9 @@ async def test_a_receiver_that_lags_leaves_the_rest_in_the_socket(monkeypatch: p
     here, there = map(_plain, pair())
     for index in range(50):
         here.send(bytes([index]))
-    assert (await there.receive()).message == b"\0"
+    assert (await _heard(there)).message == b"\0"
     assert len(there._in) <= 4
-    assert [(await there.receive()).message[0] for _ in range(49)] == list(range(1, 50))
+    assert [(await _heard(there)).message[0] for _ in range(49)] == list(range(1, 50))
     here.close()
     there.close()
 

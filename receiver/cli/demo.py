@@ -6,7 +6,10 @@ import click
 
 from receiver.cli.common import print_json, print_table, with_json
 
-HEADS = ("caller", "codec", "weather", "packets", "lost", "twice", "out of order", "gaps", "samples right", "outcome", "proof")
+HEADS = (
+    "caller", "codec", "weather", "packets", "lost", "twice", "out of order", "gaps", "samples right", "outcome",
+    "proof",
+)  # fmt: skip
 
 
 @click.command()
@@ -56,7 +59,8 @@ def _show(shown: object, as_json: bool) -> None:
         for finding in call.proof.findings:
             click.echo(f"caller {call.caller.id}: {finding}")
     right, received = (sum(getattr(call.proof, name) for call in shown.calls) for name in ("right", "received"))
-    click.echo(f"\n{right:,} of {received:,} received samples lie where they should: " + ("proved" if shown.exact else "NO"))
+    verdict = "proved" if shown.exact else "NO"
+    click.echo(f"\n{right:,} of {received:,} received samples lie where they should: {verdict}")
     click.echo(f"recordings: {ready}\npicture:    {drawn}")
 
 
@@ -65,11 +69,11 @@ def _row(call: object) -> tuple[str, ...]:
 
     assert isinstance(call, demo.Call)
     streams = [stream for channel in call.told.channels for stream in channel.streams]
-    # RFC 3550 A.3 takes a duplicate for a packet received; a person who reads "lost" wants to know how many did not come
+    # RFC 3550 A.3 takes a duplicate for a packet received; who reads "lost" wants to know how many did not come
     twice = sum(stream.duplicate or 0 for stream in streams)
     lost = sum(stream.lost or 0 for stream in streams) + twice
     return (
-        str(call.caller.id), call.caller.codec, str(call.caller.weather), str(call.proof.packets), str(lost), str(twice),
-        str(sum(stream.reordered or 0 for stream in streams)), str(len(call.told.gaps)),
+        str(call.caller.id), call.caller.codec, str(call.caller.weather), str(call.proof.packets), str(lost),
+        str(twice), str(sum(stream.reordered or 0 for stream in streams)), str(len(call.told.gaps)),
         f"{call.proof.right}/{call.proof.received}", str(call.told.outcome), "exact" if call.proof.exact else "WRONG",
     )  # fmt: skip

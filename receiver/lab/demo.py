@@ -74,8 +74,9 @@ def stage(calls: int, seconds: float, progress: Progress) -> Iterator["Stage"]:
         progress("starting the daemon")
         with (folder / "daemon.log").open("wb") as log:
             daemon = subprocess.Popen(
-                [sys.executable, "-m", "receiver", "run", "--config", str(config)], stderr=log, stdout=log, env=_environment()
-            )
+                [sys.executable, "-m", "receiver", "run", "--config", str(config)],
+                stderr=log, stdout=log, env=_environment(),
+            )  # fmt: skip
         try:
             yield Stage(folder, sender, daemon, Client(config, None), plan(calls, seconds, folder / "senders"))
         finally:
@@ -89,14 +90,18 @@ def stage(calls: int, seconds: float, progress: Progress) -> Iterator["Stage"]:
 class Stage:
     """The demo's parts, running."""
 
-    def __init__(self, folder: Path, sender: SenderProcess, daemon: "subprocess.Popen[bytes]", client: Client, told: Plan):
+    def __init__(
+        self, folder: Path, sender: SenderProcess, daemon: "subprocess.Popen[bytes]", client: Client, told: Plan
+    ) -> None:
         self.folder, self._sender, self._daemon, self._client, self._plan = folder, sender, daemon, client, told
 
     def record(self, progress: Progress) -> Shown:
         """Open a tap for each caller, let them speak, stop, and prove what was recorded. Raises `DemoFailed`."""
         self._ready()
         taps = [
-            self._client.post("/v1/taps", {"source": source, "codec": caller.codec, "labels": {"caller": str(caller.id)}})
+            self._client.post(
+                "/v1/taps", {"source": source, "codec": caller.codec, "labels": {"caller": str(caller.id)}}
+            )
             for source, caller in zip(self._sender.sources, self._plan.callers, strict=True)
         ]
         self._sender.go([f"{tap['tap_audio']['addr']}:{tap['tap_audio']['port']}" for tap in taps])

@@ -1,4 +1,4 @@
-"""Recordings as a picture: one line each, time to the right, what is absent and why. An SVG, from the sidecars alone."""
+"""Recordings as a picture: one line each, time to the right, what is absent and why. An SVG, from sidecars alone."""
 
 from collections.abc import Sequence
 from typing import Final

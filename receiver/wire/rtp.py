@@ -32,7 +32,10 @@ FIXED_HEADER: Final = np.dtype(
 HEADER_OCTETS: Final = FIXED_HEADER.itemsize
 LONGEST_DATAGRAM: Final = 1500
 LONGEST_PAYLOAD: Final = 1460
-"""Octets: what IP, UDP and the fixed header leave of an Ethernet frame. ffmpeg fills it by default; rule A1 said 1,280."""
+"""Octets: what IP, UDP and the fixed header leave of an Ethernet frame.
+
+ffmpeg fills it by default; rule A1 said 1,280.
+"""
 _PLAIN: Final = 0x80
 """First octet of a packet of version 2 without padding, extension and CSRCs."""
 _RTCP: Final = slice(192, 224)

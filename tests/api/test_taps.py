@@ -109,7 +109,7 @@ async def test_a_stop_does_not_wait_unless_asked(outside: Outside) -> None:
 
 async def test_taps_are_listed_newest_first_with_what_is_reported_of_those_that_live(outside: Outside) -> None:
     client = await outside.client()
-    ids = []
+    ids: list[str] = []
     for number in range(3):
         outside.world.wall_ns += 1
         tap = await (await client.post("/v1/taps", json={"source": "any", "labels": {"n": str(number)}})).json()

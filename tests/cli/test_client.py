@@ -18,6 +18,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
     """Remembers the last request and answers what the test wants."""
 
     status, body, kind = 200, b"{}", "application/json"
+    url: str
     seen: "tuple[str, str, dict[str, str], bytes]"
 
     def _answer(self) -> None:
@@ -37,12 +38,15 @@ class Answers(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[type[Answers]]:
     """A server whose answers are the attributes of the class that comes with it; ``url`` is where it is."""
-    answers = type("AnswersOfThisTest", (Answers,), {})
-    with http.server.HTTPServer(("127.0.0.1", 0), answers) as made:
-        answers.url = f"http://127.0.0.1:{made.server_port}"
+
+    class AnswersOfThisTest(Answers):
+        pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), AnswersOfThisTest) as made:
+        AnswersOfThisTest.url = f"http://127.0.0.1:{made.server_port}"
         thread = threading.Thread(target=made.serve_forever, args=(0.01,))
         thread.start()
-        yield answers
+        yield AnswersOfThisTest
         made.shutdown()
         thread.join()
 

@@ -10,13 +10,14 @@ from click.testing import CliRunner
 
 from receiver.cli.demo import command
 from receiver.lab import demo
-from receiver.lab.proof import Proof
+from receiver.lab.proof import Proof, prove
 
 
 def test_the_demo_records_proves_and_tells(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "receiver", "demo", "--calls", "3", "--seconds", "2", "--json"],
-        capture_output=True, text=True, timeout=120, env={"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}, check=False,
+        capture_output=True, text=True, timeout=120, env={"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)},
+        check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
@@ -28,15 +29,13 @@ def test_the_demo_records_proves_and_tells(tmp_path: Path) -> None:
 
 
 def test_one_wrong_sample_is_exit_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    real = demo.prove
-
     def spoiled(sidecar: Path, *others: object) -> Proof:
         note = json.loads(sidecar.read_bytes())
         sound = sidecar.parent / note["file"]
         octets = bytearray(sound.read_bytes())
         octets[2_044] ^= 1
         sound.write_bytes(octets)
-        return real(sidecar, *others)  # type: ignore[arg-type]
+        return prove(sidecar, *others)  # type: ignore[arg-type]
 
     monkeypatch.setattr(demo, "prove", spoiled)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -47,7 +46,9 @@ def test_one_wrong_sample_is_exit_1(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_a_daemon_that_does_not_come_up_is_said_with_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
     real = demo._configuration
-    monkeypatch.setattr(demo, "_configuration", lambda folder, calls: real(folder, calls).replace("/recordings", "/nowhere"))
+    monkeypatch.setattr(
+        demo, "_configuration", lambda folder, calls: real(folder, calls).replace("/recordings", "/nowhere")
+    )
     done = CliRunner().invoke(command, ["--calls", "1", "--seconds", "2"])
     assert done.exit_code == 1
     assert "nowhere" in done.stderr

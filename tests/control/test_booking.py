@@ -4,10 +4,10 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from receiver.control import booking as bookings
 from receiver.control.booking import Booking, Result
 from receiver.control.orders import row
 from receiver.control.taps import State, Tap
@@ -64,7 +64,12 @@ async def test_p6_twice_is_once(books: Books, monkeypatch: pytest.MonkeyPatch) -
     made = tap(State.FINISHING)
     ended: list[object] = []
     really_end = books.clerk.ledger.end
-    monkeypatch.setattr(books.clerk.ledger, "end", lambda *rest: (ended.append(rest[1]), really_end(*rest))[1])
+
+    def end(*rest: Any) -> bool:
+        ended.append(rest[1])
+        return really_end(*rest)
+
+    monkeypatch.setattr(books.clerk.ledger, "end", end)
     books.booking.published(made, sidecar(made))
     books.booking.published(made, sidecar(made, "degraded"))
     books.booking.refused(made, Problem("late", "refused"))
@@ -114,7 +119,7 @@ async def test_a_ledger_that_cannot_be_written_is_tried_until_it_can(
             raise sqlite3.OperationalError("database or disk is full")
         return really_end(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(bookings.asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     monkeypatch.setattr(books.clerk.ledger, "end", end)
     made = tap(State.FINISHING)
     books.booking.published(made, sidecar(made))

@@ -18,7 +18,8 @@ NOON = datetime(2026, 9, 21, 12, tzinfo=UTC)
 
 
 def summary(**given: Any) -> Summary:
-    return Summary(**{"recording_id": ID, "ending": "stopped", "outcome": "complete", "started_at": NOON} | given)
+    usual: dict[str, Any] = {"recording_id": ID, "ending": "stopped", "outcome": "complete", "started_at": NOON}
+    return Summary(**usual | given)
 
 
 def test_a_worker_is_told_samples_and_nanoseconds(tmp_path: Path) -> None:

@@ -118,7 +118,12 @@ async def test_p3_a_killed_worker_goes_on_with_the_same_tap_and_readyz_says_so_m
     tap = await alive.tap()
     complaints: list[dict[str, str]] = []
     died = alive.daemon._roster.died
-    alive.daemon._roster.died = lambda worker: (died(worker), complaints.append(alive.daemon._health.complaints))[0]  # type: ignore[method-assign]
+
+    def dying(worker: int) -> None:
+        died(worker)
+        complaints.append(alive.daemon._health.complaints)
+
+    alive.daemon._roster.died = dying  # type: ignore[method-assign]
     pid = (await alive.ask("/readyz"))[1]["workers"][0]["pid"]
     os.kill(pid, signal.SIGKILL)
     await alive.until(lambda: alive.ask("/livez"), lambda answer: bool(complaints))

@@ -2,9 +2,9 @@
 
     python -m tests.journeys.dying_worker worker --index 0 --link 5
 
-``TAPDECK_TEST_DEATHS`` names a file of lines ``point hit``; every worker that starts takes the first line away and dies by SIGKILL
-when that point is passed for the ``hit``-th time. No line: it lives. ``TAPDECK_TEST_WITHOUT`` takes one of the rules K out of it, to
-see that the test would notice (its teeth).
+``TAPDECK_TEST_DEATHS`` names a file of lines ``point hit``; every worker that starts takes the first line away and dies
+by SIGKILL when that point is passed for the ``hit``-th time. No line: it lives. ``TAPDECK_TEST_WITHOUT`` takes one of
+the rules K out of it, to see that the test would notice (its teeth).
 """
 
 import os
@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
 
 from receiver.archive.commitlog import CommitLog
 from receiver.archive.files import Files
@@ -111,10 +110,10 @@ def before_a_patch(point: Point) -> None:
     """A packet that came late is in the log and not yet with the writer (rule K6)."""
     real = Shelf.write_logs
 
-    def write_logs(self: Shelf) -> None:
+    def write_logs(self: Shelf) -> tuple[int, int]:
         if self._journal.patches_since(self._patches) and point.passed():
             die()
-        real(self)
+        return real(self)
 
     Shelf.write_logs = write_logs  # type: ignore[method-assign]
 
@@ -138,7 +137,9 @@ POINTS: dict[str, Callable[[Point], None]] = {
     "in recovery, after the slab": after(Recovery, "run_slab"),
 }
 
-ONCE_A_SECOND = {"between write and commit", "between commit and log", "between log and cursors", "between patch and write"}
+ONCE_A_SECOND = {
+    "between write and commit", "between commit and log", "between log and cursors", "between patch and write",
+}  # fmt: skip
 """Points that a worker passes about once a second; the others many times."""
 
 
@@ -158,7 +159,7 @@ def without_k3() -> None:
         self._opaque = [self._opaque[0], self._opaque[0]]
         self.live, self.now = self._copies
 
-    State.__init__ = once  # type: ignore[method-assign]
+    State.__init__ = once  # type: ignore[method-assign, assignment]
 
 
 def without_k4() -> None:
@@ -186,7 +187,7 @@ def without_k6() -> None:
         real(self, state, journal, *others)
         self._patches = int(state.live.world["patches"][0])
 
-    Shelf.__init__ = forgetful  # type: ignore[method-assign]
+    Shelf.__init__ = forgetful  # type: ignore[method-assign, assignment]
 
 
 WITHOUT = {"K2": without_k2, "K3": without_k3, "K4": without_k4, "K5": without_k5, "K6": without_k6}
@@ -213,7 +214,8 @@ def main() -> None:
         POINTS[death[0]](point)
     from receiver.cli import main as command
 
-    sys.exit(command())
+    command()
+    sys.exit()
 
 
 if __name__ == "__main__":

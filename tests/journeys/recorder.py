@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from receiver import link
 from receiver.archive import sidecar
@@ -96,9 +97,9 @@ class Recorder:
             host, _, number = source.rpartition(":")
             port = self._ports.take()
             order = link.Open(
-                slot=len(self.taps), tap_id=str(uuid.uuid4()), recording_id=str(uuid.uuid4()), port=port.number, law=law,
-                policy=policy, announced=(host, int(number)), held=False, requested_at_ns=time.time_ns(), call_id=None,
-                node_id=None, labels={}, direction="both", layout="mono",
+                slot=len(self.taps), tap_id=str(uuid.uuid4()), recording_id=str(uuid.uuid4()), port=port.number,
+                law=law, policy=policy, announced=(host, int(number)), held=False, requested_at_ns=time.time_ns(),
+                call_id=None, node_id=None, labels={}, direction="both", layout="mono",
             )  # fmt: skip
             new.append(Tap(order, port))
             self.taps.append(new[-1])
@@ -136,11 +137,15 @@ class Recorder:
         await asyncio.wait_for(asyncio.gather(*(event.wait() for event in events)), PATIENCE_S)
 
 
-@asynccontextmanager
-async def recorder(directory: Path, command: Sequence[str] = COMMAND, **told: int) -> AsyncIterator[Recorder]:
-    """A running one; its worker is told to leave in the end."""
+def _made(directory: Path) -> Path:
     directory.mkdir(exist_ok=True)
-    one = Recorder(configure(directory, **told), command)
+    return directory
+
+
+@asynccontextmanager
+async def recorder(directory: Path, command: Sequence[str] = COMMAND, **told: Any) -> AsyncIterator[Recorder]:
+    """A running one; its worker is told to leave in the end."""
+    one = Recorder(configure(_made(directory), **told), command)
     one.crew.start()
     try:
         await one.alive()

@@ -99,8 +99,8 @@ def test_no_port_left_is_503_and_the_daemon_lives(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("line", "path"), [
-    ("media.tick = 100", "media.tick"), ('media.tick_ms = "fast"', "media.tick_ms"), ("media.tick_ms = 3", "media.tick_ms"),
-    ('media.ports = "20000-20010"', "media.ports"),
+    ("media.tick = 100", "media.tick"), ('media.tick_ms = "fast"', "media.tick_ms"),
+    ("media.tick_ms = 3", "media.tick_ms"), ('media.ports = "20000-20010"', "media.ports"),
 ])  # fmt: skip
 def test_e_a_wrong_configuration_stops_the_start_with_the_path_of_the_key(line: str, path: str, tmp_path: Path) -> None:
     one = Host(tmp_path)

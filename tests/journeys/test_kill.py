@@ -1,7 +1,7 @@
 """P3, rules K: a worker that is killed, at random instants and at every named point, costs not one received sample.
 
-The recorder's workers are real processes that die by a real SIGKILL; what they leave is taken up by the next one. The proof
-reads the recordings, the sidecars and the sender's log: same parts, no sample lost or wrong, counters exact.
+The recorder's workers are real processes that die by a real SIGKILL; what they leave is taken up by the next one. The
+proof reads the recordings, the sidecars and the sender's log: same parts, no sample lost or wrong, counters exact.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ from tests.journeys.recorder import assert_exact, crowd, proofs, recorder, send
 from tests.tools import count
 
 WEATHERS = (
-    "everything", "lossy", "reordered", "late", "jittery", "duplicated", "ssrc_change", "jump_forward", "pauses", "clock_stop",
-    "wrap", "bursty", "odd_sizes",
+    "everything", "lossy", "reordered", "late", "jittery", "duplicated", "ssrc_change", "jump_forward", "pauses",
+    "clock_stop", "wrap", "bursty", "odd_sizes",
 )  # fmt: skip
 DYING = (sys.executable, "-W", "error", "-m", "tests.journeys.dying_worker", "worker")
 IN_RECOVERY = [point for point in POINTS if point.startswith("in recovery")]
@@ -31,7 +31,10 @@ RUNNING = [point for point in POINTS if point not in IN_RECOVERY]
 
 
 def deaths_at(points: list[str], times: int, dice: random.Random) -> list[str]:
-    """A plan of deaths: each point several times, at different passes. Those in recovery follow a death while running."""
+    """A plan of deaths: each point several times, at different passes.
+
+    Those in recovery follow a death while running.
+    """
 
     def at(point: str) -> str:  # not in the first turns: a slab that two workers died on is set aside (rule K7)
         return f"{point} {dice.randint(1, 2) if point in ONCE_A_SECOND else dice.randint(10, 30)}"

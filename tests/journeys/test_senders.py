@@ -1,4 +1,7 @@
-"""Somebody else's sender, told to send RTP to a port that ``tapdeck tap open`` gave, finds its sound in ready/, bit for bit."""
+"""Somebody else's sender, told to send RTP to a port that ``tapdeck tap open`` gave.
+
+It finds its sound in ready/, bit for bit.
+"""
 
 import json
 import subprocess

@@ -9,13 +9,15 @@ from receiver.lab.picture import COLOURS, draw
 
 def told(frames: int, gaps: tuple[Gap, ...] = (), channels: int = 1) -> Sidecar:
     return Sidecar(
-        recording_id="r", file="a.wav", sample_rate=8_000, frames=frames, duration_s=frames / 8_000, ending=Ending.STOPPED,
-        outcome=Outcome.COMPLETE, absent_frames=sum(gap.frames for gap in gaps), gaps=gaps, channels=(Channel(),) * channels,
+        recording_id="r", file="a.wav", sample_rate=8_000, frames=frames, duration_s=frames / 8_000,
+        ending=Ending.STOPPED, outcome=Outcome.COMPLETE, absent_frames=sum(gap.frames for gap in gaps), gaps=gaps,
+        channels=(Channel(),) * channels,
     )  # fmt: skip
 
 
 def bars(svg: str, colour: str) -> list[tuple[float, float]]:
-    return [(float(x), float(wide)) for x, wide in re.findall(rf'x="([\d.]+)" y="[\d.]+" width="([\d.]+)"[^>]*fill="{colour}"><t', svg)]
+    pattern = rf'x="([\d.]+)" y="[\d.]+" width="([\d.]+)"[^>]*fill="{colour}"><t'
+    return [(float(x), float(wide)) for x, wide in re.findall(pattern, svg)]
 
 
 def test_a_gap_stands_at_its_time_and_says_why() -> None:

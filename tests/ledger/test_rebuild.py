@@ -110,7 +110,12 @@ def test_a_broken_ledger_is_put_aside_and_made_anew(directory: Path) -> None:
 def test_a_part_is_never_read(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     really = rebuilding._read
-    monkeypatch.setattr(rebuilding, "_read", lambda file: (read.append(file.suffix), really(file))[1])
+
+    def reading(file: Path) -> bytes:
+        read.append(file.suffix)
+        return really(file)
+
+    monkeypatch.setattr(rebuilding, "_read", reading)
     ledger, _ = open_ledger(directory / "ledger.sqlite3")
     rebuild(ledger, directory, NOON)
     assert set(read) == {".json", ".done", ".draft"}

@@ -224,7 +224,7 @@ class Rig:
             now_ns += tick_ns
             if packets[k].arrival_ns > now_ns + 10 * SECOND:
                 now_ns = packets[k].arrival_ns  # nothing happens for long
-            batch = []
+            batch: list[Sent] = []
             while k < len(packets) and packets[k].arrival_ns <= now_ns and len(batch) < self.room(packets[k].tap):
                 batch.append(packets[k])
                 k += 1

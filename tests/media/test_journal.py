@@ -5,10 +5,10 @@ import pytest
 
 from receiver.media.columns import Flaw, NoteKind
 from receiver.wire.rtp import Verdict
-from tests.media.rig import MS, SECOND, START, WALL, Rig, datagrams, talk, truth
+from tests.media.rig import MS, SECOND, START, WALL, Rig, Sent, datagrams, talk, truth
 
 
-def late_call(rig: Rig) -> tuple[list, list]:
+def late_call(rig: Rig) -> tuple[list[Sent], list[Sent]]:
     """100 packets of which ten come after everything was drained."""
     sent = talk(100)
     late = [p._replace(arrival_ns=START + 3 * SECOND) for p in sent[40:50]]
