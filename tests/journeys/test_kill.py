@@ -131,7 +131,7 @@ async def test_k_without_one_of_its_rules_the_test_is_red(
     assert any(not proof.exact for proof in found), f"rule {rule} was taken out and nobody noticed"
 
 
-@pytest.mark.all
+@pytest.mark.full
 @pytest.mark.parametrize("rule", sorted(WITHOUT))
 async def test_k_with_all_rules_the_same_deaths_cost_nothing(
     rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
