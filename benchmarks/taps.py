@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import datetime
 import json
-import os
 import sys
 import tempfile
 import time
@@ -30,6 +29,7 @@ from benchmarks.machine import (
     load,
     machine,
     memory_mb,
+    prefer,
     reading,
     receive_buffer_errors,
 )
@@ -59,6 +59,8 @@ class Cost(msgspec.Struct, frozen=True):
     """The share of its first thread."""
     cores: float
     """The same as a share of one core."""
+    waited: float
+    """Share of the time in which its first thread could have run and had no core: somebody else's load."""
     packets_per_s: float
     """Taken in."""
 
@@ -143,7 +145,8 @@ def cost(readings: Sequence[Reading], packets: Counter, begin_ns: int, end_ns: i
     return Cost(
         mean_us=(last.cpu_ns - first.cpu_ns) / count / 1e3, best_us=min(windows) / 1e3,
         user_us=(last.user_ns - first.user_ns) / count / 1e3, main_us=(last.main_ns - first.main_ns) / count / 1e3,
-        cores=(last.cpu_ns - first.cpu_ns) / wall_ns, packets_per_s=count * 1e9 / wall_ns,
+        cores=(last.cpu_ns - first.cpu_ns) / wall_ns, waited=(last.waited_ns - first.waited_ns) / wall_ns,
+        packets_per_s=count * 1e9 / wall_ns,
     )  # fmt: skip
 
 
@@ -171,20 +174,15 @@ def plan(taps: int, seconds: float, logs: Path) -> Plan:
     return Plan(tuple(Caller(k, seconds=seconds) for k in range(taps)), lean=True, log=str(logs))
 
 
-def prefer(pid: int) -> None:
-    """Let a sender go first, where that is allowed: one that is late tells more about the machine than about us."""
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, pid, -10)
-
-
 async def measure_worker(taps: int, seconds: float, warm_s: float, folder: Path) -> dict[str, Any]:
     """Record so many taps; returns what `Run` needs."""
     (folder / "recordings").mkdir()
     recorder = Recorder(folder / "recordings", taps)
     with SenderProcess(plan(taps, warm_s + seconds + 1.0, folder / "log")) as sender:
         try:
-            prefer(sender.pid)
             pid = await recorder.start()
+            prefer(sender.pid)
+            prefer(pid)
             began_s = time.monotonic()
             to = await recorder.open(sender.sources)
             open_s = time.monotonic() - began_s
@@ -241,6 +239,7 @@ async def measure_floor(program: Path, taps: int, seconds: float, period_ms: int
         prefer(sender.pid)
         taken = [stack.enter_context(pool.take().socket) for _ in range(taps)]
         below = stack.enter_context(floor.running(program, [each.fileno() for each in taken], period_ms, longest_s))
+        prefer(below.pid)
         async with watched(below.pid) as readings:
             sender.go([f"127.0.0.1:{each.getsockname()[1]}" for each in taken])
             told = await asyncio.to_thread(sender.wait, longest_s)
@@ -268,7 +267,7 @@ def table(results: Results) -> str:
     """Markdown."""
     titles = (
         "taps", "packets/s sent", "taken in", "lost", "kernel drops", "worker µs/packet, mean (best 3 s)",
-        "floor µs/packet, mean (best 3 s)", "ratio", "cores", "tick ms (longest)", "late ticks",
+        "floor µs/packet, mean (best 3 s)", "ratio", "cores", "no core for", "tick ms (longest)", "late ticks",
         "commit ms (longest)", "memory MB (of it shared)", "open s", "close s", "outcomes", "sender late by, ms",
         "load before",
     )  # fmt: skip
@@ -280,7 +279,7 @@ def table(results: Results) -> str:
             f"{worker.packets_per_s / each.sent_per_s:.0%}", f"{each.lost:,}", f"{each.kernel_drops:,}",
             f"{worker.mean_us:.2f} ({worker.best_us:.2f})",
             f"{below.mean_us:.2f} ({below.best_us:.2f})" if below else "no cc",
-            f"{each.ratio:.1f}" if each.ratio else "–", f"{worker.cores:.2f}",
+            f"{each.ratio:.1f}" if each.ratio else "–", f"{worker.cores:.2f}", f"{worker.waited:.0%}",
             f"{each.tick_ms:.0f} ({each.tick_ms_longest:.0f})", f"{each.late_ticks}",
             f"{each.commit_ms:.0f} ({each.commit_ms_longest:.0f})", f"{each.memory_mb:.0f} ({each.shared_mb:.0f})",
             f"{each.open_s:.2f}", f"{each.close_s:.2f}",

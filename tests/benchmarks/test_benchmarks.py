@@ -57,7 +57,7 @@ def test_cost_is_what_was_used_over_what_was_sent_meanwhile(tmp_path: Path) -> N
         rush.run()
     crowd = read_crowd(tmp_path)
     begin_ns, end_ns = int(crowd.slot_ns.min()), int(crowd.slot_ns.max()) + 1
-    readings = [Reading(begin_ns, 0, 0, 0), Reading(end_ns, 20_000, 10_000, 6_000)]
+    readings = [Reading(begin_ns, 0, 0, 0, 0), Reading(end_ns, 20_000, 10_000, 6_000, 0)]
     cost = taps.cost(readings, taps.sent_by(crowd), begin_ns, end_ns)
     assert (cost.mean_us, cost.best_us, cost.user_us, cost.main_us) == pytest.approx((1.0, 1.0, 2 / 3, 0.2))
     with pytest.raises(ValueError, match="too short"):
@@ -67,7 +67,7 @@ def test_cost_is_what_was_used_over_what_was_sent_meanwhile(tmp_path: Path) -> N
 def test_without_a_c_compiler_there_is_no_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
     assert floor.build(tmp_path) is None
-    cost = taps.Cost(mean_us=4.0, best_us=3.0, user_us=2.0, main_us=3.0, cores=0.2, packets_per_s=50_000.0)
+    cost = taps.Cost(mean_us=4.0, best_us=3.0, user_us=2.0, main_us=3.0, cores=0.2, waited=0.0, packets_per_s=50_000.0)
     run = taps.Run(
         taps=1_000, seconds=15.0, load=0.0, worker=cost, floor=None, sent=1, sent_per_s=50_000.0, lost=0,
         taps_with_loss=0, kernel_drops=0, late_ticks=0, tick_ms=100.0, tick_ms_longest=100.0, commit_ms=1.0,
