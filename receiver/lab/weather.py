@@ -118,9 +118,9 @@ def gilbert_elliott(count: int, share: float, run: float, dice: Dice) -> NDArray
     """
     if not 0 <= share < 1 or run < 1 or share > run / (run + 1):
         raise ValueError(f"no weather loses a share of {share} in runs of {run} packets")
-    if not share:
-        return np.zeros(count, np.bool_)
     enter = share / (1 - share) / run
+    if not enter:  # also a share so small that the quotient is none
+        return np.zeros(count, np.bool_)
     pairs = count + 1  # more than enough: every stay lasts a packet at least
     stays = np.stack([dice.geometric(enter, pairs), dice.geometric(1 / run, pairs)], axis=1).reshape(-1)
     begins_bad = int(dice.random() < share)
