@@ -16,8 +16,8 @@ import msgspec
 from benchmarks.taps import RESULTS, Results, Run
 
 OUTPUT: Final = Path(__file__).parents[1] / "docs" / "benchmark.svg"
-WIDTH: Final = 760
-LEFT, RIGHT = 120, 230  # room for names on either side of the bars
+WIDTH: Final = 800
+LEFT, RIGHT = 120, 270  # room for names on either side of the bars
 TOP, BAR, PITCH = 96, 20, 70  # two bars a run
 NICE: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
