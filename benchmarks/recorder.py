@@ -15,6 +15,7 @@ from receiver.crew import Crew
 from receiver.net.ports import Port, Ports
 
 PATIENCE_S: Final = 120.0
+CLOSING_S: Final = 300.0
 FIRST_PORT, LAST_PORT = 10_000, 29_999
 
 
@@ -26,7 +27,7 @@ def ports() -> Ports:
 class Recorder:
     """Taps of one worker, all opened and closed at once. The owner that a crew asks.
 
-    What waits for the worker raises TimeoutError after two minutes, and RuntimeError when it died.
+    What waits for the worker raises TimeoutError in the end, and RuntimeError when it died.
     """
 
     def __init__(self, directory: Path, taps: int) -> None:
@@ -114,7 +115,7 @@ class Recorder:
         began_s = time.monotonic()
         for order in self._orders:
             self._crew.send(0, link.Close(order.slot, order.recording_id, "stopped", None))
-        await self._until(lambda: len(self.finished) + self.refused >= len(self._orders))
+        await self._until(lambda: len(self.finished) + self.refused >= len(self._orders), CLOSING_S)
         return time.monotonic() - began_s
 
     @property
@@ -122,8 +123,8 @@ class Recorder:
         """How the recordings ended."""
         return dict(Counter(str(told.outcome) for told in self.finished.values()))
 
-    async def _until(self, reached: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE_S):
+    async def _until(self, reached: Callable[[], bool], limit_s: float = PATIENCE_S) -> None:
+        async with asyncio.timeout(limit_s):
             while not reached():
                 if self._gone:
                     raise RuntimeError("the worker died: its log is above")
