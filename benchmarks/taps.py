@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import datetime
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -337,4 +338,5 @@ def main(told: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leave no recordings behind
     main()
