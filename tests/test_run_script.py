@@ -216,8 +216,10 @@ def test_ci_fetches_every_program_that_a_test_may_need() -> None:
 
 @needs("shellcheck")
 def test_the_scripts_are_clean() -> None:
-    done = subprocess.run(["shellcheck", ROOT / "run", ROOT / ".ci" / "run"], capture_output=True, text=True)
+    scripts = [ROOT / "run", ROOT / ".ci" / "run", ROOT / "tests" / "sdk" / "install"]
+    done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert os.access(ROOT / "run", os.X_OK)
+    assert os.access(ROOT / "tests" / "sdk" / "install", os.X_OK)
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert (ROOT / "run").read_text().startswith("#!/bin/sh\n")

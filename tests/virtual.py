@@ -17,7 +17,7 @@ class Stuck(BaseException):
     """Something is waited for that nobody will ever do. Not an Exception: no code under test may catch it."""
 
 
-class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]
+class _Selector(selectors.DefaultSelector):
     """Never sleeps: it tells the loop how far to jump."""
 
     jump_s = 0.0
@@ -57,8 +57,10 @@ def run(work: Coroutine[Any, Any, Answer]) -> Answer:
         assert not left, f"left behind: {left}"
         return answer
     finally:
-        for task in asyncio.all_tasks(loop):
+        careless = asyncio.all_tasks(loop)
+        for task in careless:
             task.cancel()
+        loop.run_until_complete(asyncio.gather(*careless, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())
         asyncio.set_event_loop(None)
         loop.close()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from receiver.cli.common import with_config
+from receiver.cli.labswitch import command as switch
 
 if TYPE_CHECKING:
     from receiver.lab.lines import Lines
@@ -23,6 +24,9 @@ _PLAN_TIMEOUT_S = 30.0
 @click.group(name="lab")
 def command() -> None:
     """A telephone network in a box, to test a host with."""
+
+
+command.add_command(switch)
 
 
 @command.command("send")

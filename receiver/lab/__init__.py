@@ -1,4 +1,4 @@
-"""A telephone network in a box: callers, bad weather, and the proof that a recording holds what was sent.
+"""A telephone network in a box: a switch, callers, bad weather, and the proof that a recording holds what was sent.
 
     sound       what callers say: every sample tells whose it is and which one; locate finds it again
     weather     what senders and networks do to packets, from a seed; forecast knows weathers by name
@@ -6,6 +6,7 @@
     sender      sends a plan in real time; rush does it lean, for thousands of taps; process, in a process of its own
                 (doors: addresses, outbox: sendmmsg, pace: deadlines, lines: pipes)
     senderlog   what the kernel took, in order
+    switch      a RELAY switch in a box, whose taps send what ``sender`` sends; application: one that calls and taps
     proof       reads the audio, its sidecar and that log, and nothing else (evidence: audio against sidecar; judge: a
                 channel against a log; places: where packets lie; tally: counters)
 
