@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
+from urllib.parse import SplitResult, urlsplit
 
 from msgspec import ValidationError, convert, inspect
 
@@ -21,34 +22,19 @@ class Awaited(NamedTuple):
     brings: str
 
 
-_CALL = "calls over RELAY (version 0.2)"
 _SOURCES = "codecs, layouts and encodings (version 0.4)"
 
 AWAITED: Mapping[str, Awaited] = {
     "media.workers": Awaited((1,), "more than one media worker"),
     "media.rtcp": Awaited(("mux", "off"), "RTCP on port + 1 (version 0.4)"),
-    "relay.enabled": Awaited((None, False), _CALL),
-    "relay.host": Awaited(("relay.signalwire.com",), _CALL),
-    "relay.project": Awaited((None,), _CALL),
-    "relay.token": Awaited((None,), _CALL),
-    "relay.topics": Awaited(((),), _CALL),
-    "relay.ca_file": Awaited((None,), _CALL),
     "taps.layout": Awaited(("mono",), _SOURCES),
     "taps.codec": Awaited(("PCMU", "PCMA"), _SOURCES),
-    "taps.ptime_ms": Awaited((20,), _CALL),
     "taps.pause_as": Awaited(("silence",), "pause and resume (version 0.4)"),
     "taps.mask_dtmf": Awaited((False,), "telephone events (version 0.4)"),
     "storage.encoding": Awaited(("pcm16",), _SOURCES),
     "storage.reserve_mb": Awaited((64,), "the watch over free space"),
     "storage.keep_days": Awaited((0,), "the removal of old recordings"),
-    "http.public_url": Awaited((None,), _CALL),
-    "http.callbacks_listen": Awaited((None,), _CALL),
-    "ws.listen": Awaited((None,), _CALL),
-    "ws.uri": Awaited((None,), _CALL),
-    "ws.certificate": Awaited((None,), _CALL),
-    "ws.key": Awaited((None,), _CALL),
     "listen": Awaited(((),), "ports that are always open (version 0.4)"),
-    "record": Awaited(((),), _CALL),
     "hook": Awaited(((),), "hooks"),
 }
 """Keys of the contract that this version knows and cannot honour in full. Nothing else is left out."""
@@ -104,16 +90,61 @@ def _zero_or_a_second(seconds: float) -> None:
         raise ValueError("0, or at least 1")
 
 
+def relay_url(text: str) -> str:
+    """``relay.signalwire.com`` → ``wss://relay.signalwire.com``. ``ws://`` only to this host: a token goes over it."""
+    url = _split(text if "://" in text else f"wss://{text}")
+    if url is None or url.scheme not in ("ws", "wss") or url.path or (url.scheme == "ws" and not _is_here(url)):
+        raise ValueError("HOST[:PORT], like relay.signalwire.com; ws:// to this host only, like ws://127.0.0.1:8090")
+    return url.geturl()
+
+
+def _url(*schemes: str) -> Callable[[str], None]:
+    """A check for an URL of one of these schemes."""
+
+    def check(text: str) -> None:
+        url = _split(text)
+        if url is None or url.scheme not in schemes:
+            raise ValueError(f"a URL like {schemes[-1]}://media.example.com")
+
+    return check
+
+
+def _split(text: str) -> SplitResult | None:
+    """An URL with a host, perhaps a port and a path, and nothing else; None for anything else."""
+    try:
+        url = urlsplit(text)
+        plain = url.hostname and (url.port is None or url.port > 0) and url.username is None and url.password is None
+    except ValueError:
+        return None
+    return url if plain and not (url.query or url.fragment or any(each.isspace() for each in text)) else None
+
+
+def _is_here(url: SplitResult) -> bool:
+    try:
+        return url.hostname == "localhost" or ip_address(url.hostname or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _tens(number: int) -> None:
+    if number % 10:
+        raise ValueError("a multiple of 10 from 10 to 120")
+
+
 FORMS: Mapping[str, Callable[[Any], object]] = {
     "media.bind": _address,
     "media.advertise": _address,
     "media.ports": _ports,
     "media.allow": _networks,
+    "relay.host": relay_url,
+    "taps.ptime_ms": _tens,
     "storage.name": _name,
     "storage.segment_s": _zero_or_a_second,
     "http.listen": endpoint,
     "http.callbacks_listen": endpoint,
+    "http.public_url": _url("http", "https"),
     "ws.listen": endpoint,
+    "ws.uri": _url("ws", "wss"),
 }
 """Key → a check of a value that has the right type already; None is not asked about."""
 
@@ -127,8 +158,9 @@ def value_of(name: str, annotation: Any, value: object, text: bool = False) -> o
         value = [each.strip() for each in value.split(",") if each.strip()]
     try:
         value = convert(value, annotation, strict=not text)
-    except ValidationError:
-        raise ValueError(in_words(annotation)) from None
+    except ValidationError as error:
+        where = str(error).partition(" - at ")[2].strip("`$")
+        raise ValueError(in_words(annotation) + (f" (look at {name}{where})" if where else "")) from None
     if name in FORMS and value is not None:
         FORMS[name](value)
     if name in AWAITED and value not in AWAITED[name].honoured:
@@ -158,6 +190,8 @@ def _words(kind: inspect.Type) -> str:
             return " or ".join(_words(each) for each in kind.types if not isinstance(each, inspect.NoneType))
         case inspect.VarTupleType():
             return f"a list, each {_words(kind.item_type)}"
+        case inspect.StructType():
+            return "a table with " + ", ".join(each.name for each in kind.fields)
         case inspect.Metadata():
             return _words(kind.type)
         case _:

@@ -41,16 +41,11 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys there are: ``names`` dotted (``media.tick_ms``), ``tables`` the arrays of tables (``hook``).
-
-    ``awaited`` are not honoured yet: a variable that other programs read as well (``SIGNALWIRE_…``) asks nothing of us
-    by being there, so it is left alone.
-    """
+    """The keys there are: ``names`` dotted (``media.tick_ms``), ``tables`` the arrays of tables (``hook``)."""
 
     names: frozenset[str]
     tables: frozenset[str]
     secrets: frozenset[str]
-    awaited: frozenset[str]
 
     def variables(self) -> dict[str, str]:
         """Environment variable → key."""
@@ -66,11 +61,10 @@ class Keys:
 
 @dataclass
 class Gathering:
-    """What was found, highest rank first come; what was left alone (variable → key); what was wrong on the way."""
+    """What was found, highest rank first come; what was wrong on the way."""
 
     keys: Keys
     found: dict[str, Found] = field(default_factory=dict)
-    left_alone: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     def take(self, name: str, found: Found) -> None:
@@ -110,9 +104,7 @@ def _from_environment(gathering: Gathering, environ: Mapping[str, str]) -> None:
             name = variable.removeprefix(PREFIX).lower().replace("__", ".", 1)
             gathering.problems.append(f"{name}: {gathering.keys.unknown(name)} (environment {variable})")
     for variable, name in NAMES_OF_OTHERS.items():
-        if environ.get(variable) and name in gathering.keys.awaited:
-            gathering.left_alone[variable] = name
-        elif environ.get(variable):
+        if environ.get(variable):
             gathering.take(name, Found(environ[variable], f"environment {variable}", text=True))
 
 
@@ -123,10 +115,7 @@ def _from_secret_files(gathering: Gathering, environ: Mapping[str, str]) -> None
     for variable, name in places:
         if name not in gathering.keys.secrets or not environ.get(variable):
             continue
-        if name in gathering.keys.awaited and not variable.startswith(PREFIX):
-            gathering.left_alone[variable] = name
-        else:
-            _from_secret_file(gathering, name, Path(environ[variable]), variable)
+        _from_secret_file(gathering, name, Path(environ[variable]), variable)
     folder = environ.get("CREDENTIALS_DIRECTORY")
     for name in sorted(gathering.keys.secrets) if folder else ():
         path = Path(str(folder), name)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from msgspec import UNSET, Meta, Struct, field
 from msgspec.structs import fields
 
-from receiver.forms import AWAITED, endpoint, value_of
+from receiver.forms import endpoint, value_of
 from receiver.origins import ConfigError, Found, Gathering, Keys, gather
 
 __all__ = ["CLOCK_RATE", "ConfigError", "Loaded", "Row", "Settings", "explain", "load", "read"]
@@ -80,6 +80,11 @@ class Relay(Struct, frozen=True, kw_only=True):
     token: Text | None = None
     topics: tuple[Text, ...] = ()
     ca_file: Text | None = None
+
+    @property
+    def on(self) -> bool:
+        """Whether to connect."""
+        return self.project is not None and self.token is not None if self.enabled is None else self.enabled
 
 
 class Taps(Struct, frozen=True, kw_only=True):
@@ -176,6 +181,15 @@ class Log(Struct, frozen=True, kw_only=True):
     format: Literal["auto", "json", "console"] = "auto"
 
 
+class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One ``[[record]]``: inbound calls of this topic are answered and recorded."""
+
+    topic: Text
+    direction: Literal["speak", "listen", "both"] = "both"
+    layout: Literal["mono"] = "mono"
+    labels: dict[str, str] = {}
+
+
 Table = dict[str, Any]
 
 
@@ -191,8 +205,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     daemon: Daemon = field(default_factory=Daemon)
     log: Log = field(default_factory=Log)
     listen: tuple[Table, ...] = ()
-    record: tuple[Table, ...] = ()
+    record: tuple[Record, ...] = ()
     hook: tuple[Table, ...] = ()
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What calls to receive: those that are named, and those that are recorded."""
+        return tuple(dict.fromkeys((*self.relay.topics, *(rule.topic for rule in self.record))))
 
 
 SECTIONS: Mapping[str, type[Struct]] = {
@@ -205,16 +224,14 @@ KEYS = Keys(
     names=frozenset(name for name in TYPES if "." in name),
     tables=frozenset(name for name in TYPES if "." not in name),
     secrets=frozenset({"relay.project", "relay.token", "http.token"}),
-    awaited=frozenset(AWAITED),
 )
 
 
 class Loaded(NamedTuple):
-    """Settings, where each value that is not a default came from (key → origin), and what to say about it at start."""
+    """Settings, and where each value that is not a default came from (key → origin)."""
 
     settings: Settings
     origins: Mapping[str, str]
-    notes: tuple[str, ...]
 
 
 MASK = "********"
@@ -237,7 +254,6 @@ def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, obje
 def read(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, object] | None = None) -> Loaded:
     """As ``load``, with the origins."""
     gathering = gather(KEYS, path, environ, flags or {})
-    notes = tuple(f"{left} is not read: {AWAITED[name].brings} will" for left, name in gathering.left_alone.items())
     values = {name: _settle(gathering, name, found) for name, found in gathering.found.items()}
     if gathering.problems:
         raise ConfigError(gathering.problems)
@@ -245,7 +261,7 @@ def read(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, obje
     problems = list(_contradictions(settings))
     if problems:
         raise ConfigError(problems)
-    return Loaded(settings, {name: found.origin for name, found in gathering.found.items()}, notes)
+    return Loaded(settings, {name: found.origin for name, found in gathering.found.items()})
 
 
 def explain(loaded: Loaded) -> list[Row]:
@@ -301,5 +317,29 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         )
     if media.source == "allow-list" and not media.allow:
         yield 'media.allow: expected at least one address or network, because media.source is "allow-list"; found none'
+    yield from _of_the_relay(settings)
+    ws = settings.ws
+    if (ws.listen is None) != (ws.uri is None):
+        missing = "uri" if ws.uri is None else "listen"
+        yield f"ws.{missing}: expected a value, because the other one of ws.listen and ws.uri is set; found none"
+    if (ws.certificate is None) != (ws.key is None):
+        missing = "key" if ws.key is None else "certificate"
+        yield f"ws.{missing}: expected a file, because the other one of ws.certificate and ws.key is set; found none"
     if not http.loopback and http.token is None:
         yield f"http.token: expected a token, because http.listen {http.listen} is not only this host's; found none"
+
+
+def _of_the_relay(settings: Settings) -> Iterator[str]:
+    relay = settings.relay
+    for name in ("project", "token"):
+        other = "token" if name == "project" else "project"
+        if getattr(relay, name) is None and (relay.enabled or (relay.enabled is None and getattr(relay, other))):
+            why = "relay.enabled is true" if relay.enabled else f"relay.{other} is set"
+            yield f"relay.{name}: expected a text, because {why}; found none"
+    if settings.record and not relay.on:
+        yield "record: expected none, because the relay is not enabled (relay.project, relay.token); found some"
+    if settings.record and settings.media.advertised is None:
+        yield (
+            "media.advertise: expected the address that the relay shall send to, because there is a [[record]] and"
+            f" media.bind {settings.media.bind} is all addresses; found none"
+        )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from receiver.forms import FORMS, endpoint, in_words, value_of
+from receiver.forms import FORMS, endpoint, in_words, relay_url, value_of
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_anything_else_is_no_endpoint(text: str) -> None:
 @given(st.text())
 def test_no_text_brings_a_form_to_raise_anything_but_what_it_expects(text: str) -> None:
     for name, form in FORMS.items():
-        value: Any = (text,) if name == "media.allow" else 0.0 if name == "storage.segment_s" else text
+        value: Any = {"media.allow": (text,), "storage.segment_s": 0.0, "taps.ptime_ms": len(text)}.get(name, text)
         with suppress(ValueError):
             form(value)
 
@@ -101,3 +101,30 @@ def test_text_in_a_file_is_text() -> None:
 )
 def test_a_type_in_words(annotation: Any, words: str) -> None:
     assert in_words(annotation) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("relay.signalwire.com", "wss://relay.signalwire.com"),
+        ("space.signalwire.com:443", "wss://space.signalwire.com:443"),
+        ("wss://relay.example", "wss://relay.example"),
+        ("ws://127.0.0.1:8090", "ws://127.0.0.1:8090"),
+        ("ws://[::1]:8090", "ws://[::1]:8090"),
+        ("ws://localhost:8090", "ws://localhost:8090"),
+    ],
+)
+def test_a_relay_is_a_host(text: str, url: str) -> None:
+    assert relay_url(text) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ws://relay.signalwire.com", "http://x", "x/y", "user@x", "x?y", "x#y", "", "a b", "ws://10.0.0.1", "x:99999",
+        "[::1", "wss://u:p@x",
+    ],
+)  # fmt: skip
+def test_d9_a_token_never_goes_over_a_plain_socket_to_another_host_and_only_to_a_host(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^HOST\[:PORT\]"):
+        relay_url(text)

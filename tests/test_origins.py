@@ -1,6 +1,5 @@
 """Origins: who outranks whom, and that a mistake in a name never goes unnoticed."""
 
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -138,27 +137,15 @@ def test_a_folder_of_credentials_need_not_hold_ours(tmp_path: Path) -> None:
     assert not gathering.problems
 
 
-def test_signalwires_names_work_below_ours_once_there_is_a_relay(tmp_path: Path) -> None:
-    keys = replace(KEYS, awaited=frozenset())
+def test_signalwires_names_work_below_ours(tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.write_text("p\n")
     environ = {"SIGNALWIRE_PROJECT_ID_FILE": str(project), "SIGNALWIRE_API_TOKEN": "t", "SIGNALWIRE_SPACE": "s.example"}
-    theirs = gather(keys, None, environ, {})
+    theirs = gather(KEYS, None, environ, {})
     values = {name: each.value for name, each in theirs.found.items()}
     assert values == {"relay.project": "p", "relay.token": "t", "relay.host": "s.example"}
-    assert not theirs.left_alone
-    ours = gather(keys, None, environ | {"TAPDECK_RELAY__TOKEN": "ours"}, {})
+    ours = gather(KEYS, None, environ | {"TAPDECK_RELAY__TOKEN": "ours"}, {})
     assert ours.found["relay.token"].value == "ours"
-
-
-def test_signalwires_names_are_left_alone_before(tmp_path: Path) -> None:
-    before = found(environ={"SIGNALWIRE_PROJECT_ID_FILE": str(tmp_path), "SIGNALWIRE_API_TOKEN": "t"})
-    assert before.left_alone == {
-        "SIGNALWIRE_API_TOKEN": "relay.token",
-        "SIGNALWIRE_PROJECT_ID_FILE": "relay.project",
-    }
-    assert not before.found
-    assert not before.problems
 
 
 @pytest.mark.parametrize(

@@ -163,12 +163,8 @@ def test_all_mistakes_are_said_at_once() -> None:
 
 NOT_YET: dict[str, Any] = {
     "media.workers": 2, "media.rtcp": "both",
-    "relay.enabled": True, "relay.host": "x.example", "relay.project": "p", "relay.token": "t", "relay.topics": ["a"],
-    "relay.ca_file": "/x",
-    "taps.layout": "stereo", "taps.codec": "OPUS", "taps.ptime_ms": 30, "taps.pause_as": "cut", "taps.mask_dtmf": True,
+    "taps.layout": "stereo", "taps.codec": "OPUS", "taps.pause_as": "cut", "taps.mask_dtmf": True,
     "storage.encoding": "flac", "storage.reserve_mb": 0, "storage.keep_days": 1,
-    "http.public_url": "https://x", "http.callbacks_listen": "127.0.0.1:1",
-    "ws.listen": "127.0.0.1:1", "ws.uri": "wss://x", "ws.certificate": "/c", "ws.key": "/k",
 }  # fmt: skip
 
 
@@ -178,7 +174,7 @@ def test_a_key_that_cannot_be_honoured_yet_is_refused_never_ignored(key: str) ->
         load(None, {}, {key: NOT_YET[key]})
 
 
-@pytest.mark.parametrize("table", ["listen", "record", "hook"])
+@pytest.mark.parametrize("table", ["listen", "hook"])
 def test_a_table_that_cannot_be_honoured_yet_is_refused_too(tmp_path: Path, table: str) -> None:
     file = tmp_path / "tapdeck.toml"
     file.write_text(f"[[{table}]]\nport = 30000\n")
@@ -187,22 +183,87 @@ def test_a_table_that_cannot_be_honoured_yet_is_refused_too(tmp_path: Path, tabl
 
 
 def test_the_list_of_keys_to_come_is_complete_and_keeps_every_default() -> None:
-    assert set(AWAITED) == {*NOT_YET, "listen", "record", "hook"}
+    assert set(AWAITED) == {*NOT_YET, "listen", "hook"}
     defaults = {row.key: row.value for row in explain(read(None, {}))}
     assert all(defaults[key] in AWAITED[key].honoured for key in AWAITED)
 
 
-def test_a_signalwire_variable_that_lies_about_is_left_alone_and_said() -> None:
-    loaded = read(None, {"SIGNALWIRE_API_TOKEN": "PTsecret"})
-    assert loaded.settings == Settings()
-    assert loaded.notes == ("SIGNALWIRE_API_TOKEN is not read: calls over RELAY (version 0.2) will",)
+RELAY = {"relay.project": "p", "relay.token": "PTsecret"}
 
 
-def test_a_signalwire_variable_that_is_left_alone_hides_no_key_that_must_be_refused(tmp_path: Path) -> None:
+def test_the_relay_is_on_when_project_and_token_are_there() -> None:
+    assert load(None, {}, RELAY).relay.on
+    assert not load(None, {}).relay.on
+    assert not load(None, {}, RELAY | {"relay.enabled": False}).relay.on
+    assert load(None, {"SIGNALWIRE_PROJECT_ID": "p", "SIGNALWIRE_API_TOKEN": "t"}).relay.on
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"relay.token": "PTsecret"}, "relay.project: expected a text, because relay.token is set; found none"),
+        ({"relay.project": "p"}, "relay.token: expected a text, because relay.project is set; found none"),
+        ({"relay.enabled": True, "relay.project": "p"}, "relay.token: expected a text, because relay.enabled is true"),
+    ],
+)
+def test_half_a_credential_stops_the_start(given: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, {}, given)
+    assert said in str(caught.value)
+    assert "PTsecret" not in str(caught.value)
+
+
+def test_an_inbound_call_that_is_recorded_by_itself_has_its_topic_asked_for(tmp_path: Path) -> None:
     file = tmp_path / "tapdeck.toml"
-    file.write_text("[relay]\ntoken = 't'\n")
-    with pytest.raises(ConfigError, match=r"^relay\.token: expected nothing in this version"):
-        load(file, {"SIGNALWIRE_API_TOKEN": "PTsecret", "SIGNALWIRE_API_TOKEN_FILE": "/nope"})
+    file.write_text(
+        "relay.topics = ['front', 'office']\nmedia.bind = '127.0.0.1'\n"
+        "[[record]]\ntopic = 'office'\nlabels = { team = 'sales' }\n"
+        "[[record]]\ntopic = 'door'\ndirection = 'speak'\n"
+    )
+    loaded = load(file, {}, RELAY)
+    assert loaded.topics == ("front", "office", "door")
+    assert [(rule.topic, rule.direction, rule.labels) for rule in loaded.record] == [
+        ("office", "both", {"team": "sales"}), ("door", "speak", {}),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[[record]]\ntopic = 7", "record: expected a list, each a table with topic, direction, layout, labels"),
+        ("[[record]]\ntopic = 'a'\nteam = 'x'", "record: expected a list, each a table with topic"),
+        ("[[record]]\ntopic = 'a'\ndirection = 'up'", "(look at record[0].direction)"),
+        ("[[record]]\ntopic = 'a'\nlayout = 'stereo'", "(look at record[0].layout)"),
+        ("media.bind = '0.0.0.0'\n[[record]]\ntopic = 'a'", "media.advertise: expected the address"),
+    ],
+)
+def test_a_rule_for_calls_that_means_nothing_stops_the_start(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "tapdeck.toml"
+    file.write_text(f"media.bind = '127.0.0.1'\n{text}" if "media" not in text else text)
+    with pytest.raises(ConfigError) as caught:
+        load(file, {}, RELAY)
+    assert said in str(caught.value)
+
+
+def test_calls_are_not_recorded_without_a_relay(tmp_path: Path) -> None:
+    file = tmp_path / "tapdeck.toml"
+    file.write_text("media.bind = '127.0.0.1'\n[[record]]\ntopic = 'office'\n")
+    with pytest.raises(ConfigError, match="record: expected none, because the relay is not enabled"):
+        load(file, {})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"ws.listen": "127.0.0.1:1"}, {"ws.uri": "wss://x.example"},
+        {"ws.listen": "127.0.0.1:1", "ws.uri": "wss://x.example", "ws.key": "/k"},
+        {"ws.listen": "127.0.0.1:1", "ws.uri": "https://x.example"}, {"http.public_url": "x.example"},
+        {"http.callbacks_listen": "8443"}, {"taps.ptime_ms": 25},
+    ],
+)  # fmt: skip
+def test_a_door_that_is_half_described_stops_the_start(given: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=r"^(ws|http|taps)\.\w+: expected "):
+        load(None, {}, given)
 
 
 def test_d9_a_secret_is_in_no_message_and_no_listing() -> None:

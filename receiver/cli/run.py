@@ -21,8 +21,6 @@ def command(directory: str | None, listen: str | None, config: Path | None) -> N
 
     loaded = settings.read(config_file(config), os.environ, {"storage.directory": directory, "http.listen": listen})
     log.configure(loaded.settings.log.level, loaded.settings.log.format)
-    for note in loaded.notes:
-        click.echo(f"tapdeck: {note}", err=True)
 
     from receiver.daemon.process import run
     from receiver.ledger.folder import FolderError
