@@ -4,6 +4,7 @@ The floor plan. Data goes one way, nothing upstream knows a name from downstream
 
     datagram ─▶ net ─▶ wire ─▶ media ─▶ archive ─▶ spool/ ─▶ ready/        (a media worker, one per core)
     caller ─▶ api ─▶ control ─▶ ledger;  link to the worker;  watch        (the control process)
+    RELAY ⇄ control
 
     settings    TOML, environment, flags → frozen structs; the only file that speaks milliseconds.
                 origins finds the values, forms says what one must look like
@@ -12,12 +13,12 @@ The floor plan. Data goes one way, nothing upstream knows a name from downstream
     worker      composition root of a media worker: the only one that knows net and media and archive. Never imports
                 aiohttp, control or api
     link        the messages between the two; socketpair carries them
-    net         the door: ports, slab (recvmmsg), filter, tick. Knows no other room
+    net         the door: ports, pair, slab (recvmmsg), filter, tick. Knows no other room
     wire        what the octets mean. Pure: numpy only (SRTP: one file)
     media       what the sound is. Pure, leans on wire; its unit is the sample. All its state lies on one memory file
     archive     what stays on disk. Leans on media's Block and numpy; every file call goes through archive/files
     ledger      what was asked and how it ended (SQLite)
-    control     who is being recorded. Leans on link's messages and ledger
+    control     who is being recorded: taps, RELAY, the public Python API. Leans on link's messages, ledger and forms
     api         HTTP. Leans on control, ledger, watch and the sidecar's structs
     watch       counters, log, health. Leans on settings only
     lab         a telephone network in a box. May use all; only cli and tests import it
@@ -39,6 +40,16 @@ Where this plan left the first one, and why:
   socket arrived before it (found by killing workers until a backlog formed: the clipping made epochs of it).
 * A payload may have 1,460 octets, what an Ethernet frame holds, not 1,280: ffmpeg's default packet is 1,460 and
   GStreamer's 1,388, and both would have been refused.
+* What is awaited of the relay when its socket is back: it repeats what was missed, or says nothing. RELAY has no
+  question for "does this tap still run?" that would not change it, so a tap that nothing is repeated of is ``doubtful``
+  and silence counts again (``control/reconcile``). A tap that the platform speaks for by HTTP callbacks is borne like
+  one whose socket is away, because a callback may get lost.
+* Our own taps end on the relay first, then here: the recording is closed when the relay has stopped sending, or after
+  two seconds. So the last packets are of the recording (``control/attendance``).
+* ``play_tts`` returns when the text has been spoken, as the page's ``playTTS`` does (read in npm's source, seen in the
+  tests with it): what follows it on the page is the hang-up.
+* After a pause on a WebSocket the *end* of what comes lies at its arrival: TCP gives a stall's sound in one burst, and
+  a stall is no pause (``control/wsframes``).
 * Rule A17's row of ten packets or 500 ms counts only while it does not fall: in a burst after a stall of five seconds
   more than ten packets lie above the envelope, each nearer to it than the one before.
 
@@ -56,11 +67,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from receiver.archive.check import check
+    from receiver.control.call import Call
+    from receiver.control.calls import Client, DialFailed
+    from receiver.control.calltap import CallTap, TapRefused
+    from receiver.control.devices import RtpDevice, WsDevice
+    from receiver.control.errors import RelayAway, RelayDenied, RelayError
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "check"]
+__all__ = [
+    "Call", "CallTap", "Client", "DialFailed", "RelayAway", "RelayDenied", "RelayError", "RtpDevice", "TapRefused",
+    "WsDevice", "__version__", "check",
+]  # fmt: skip
 
-_HOME = {"check": "receiver.archive.check"}
+_HOME = {
+    "Call": "receiver.control.call",
+    "CallTap": "receiver.control.calltap",
+    "Client": "receiver.control.calls",
+    "DialFailed": "receiver.control.calls",
+    "RelayAway": "receiver.control.errors",
+    "RelayDenied": "receiver.control.errors",
+    "RelayError": "receiver.control.errors",
+    "RtpDevice": "receiver.control.devices",
+    "TapRefused": "receiver.control.calltap",
+    "WsDevice": "receiver.control.devices",
+    "check": "receiver.archive.check",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -26,15 +26,17 @@ OURS: dict[str, Set[str]] = {
     "media": {"wire"},
     "archive": {"media.block"},
     "ledger": set(),
-    "control": {"link", "ledger"},
+    "control": {"link", "ledger", "forms"},
     "api": {"control", "ledger", "watch", "archive.sidecar"},
     "watch": {"settings"},
     "worker": {"link", "socketpair", "net", "wire", "media", "archive", "watch"},
-    "daemon": {"settings", "link", "socketpair", "crew", "net", "ledger", "control", "api", "watch", "archive"},
+    "daemon": {
+        "settings", "forms", "link", "socketpair", "crew", "net", "ledger", "control", "api", "watch", "archive"
+    },
     "lab": ALL,
     "cli": ALL,
     "__main__": {"cli"},
-    "": {"archive.check"},  # receiver/__init__.py: the public names, loaded on first use
+    "": {"archive.check", "control"},  # receiver/__init__.py: the public names, loaded on first use
 }
 # Room → the packages of others that it may lean on, beside the standard library.
 THEIRS: dict[str, Set[str]] = {
