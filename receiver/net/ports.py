@@ -111,7 +111,7 @@ class Ports:
         made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-            self._ask_for_buffer(made)
+            ask_for_buffer(made, self._buffer_octets)
             if family == socket.AF_INET6:
                 made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             made.bind((str(self._bind), number))
@@ -120,8 +120,10 @@ class Ports:
             raise
         return Port(number, made, made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
 
-    def _ask_for_buffer(self, made: socket.socket) -> None:
-        try:
-            made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, self._buffer_octets)
-        except PermissionError:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer_octets)
+
+def ask_for_buffer(made: socket.socket, octets: int) -> None:
+    """Ask for a receive buffer, beyond the host's limit where we may."""
+    try:
+        made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, octets)
+    except PermissionError:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
