@@ -75,6 +75,7 @@ class Open(Struct, frozen=True, tag=True):
     labels: dict[str, str]
     direction: str
     layout: str
+    control_id: str | None = None
 
 
 class Answer(Struct, frozen=True, tag=True):
@@ -92,6 +93,17 @@ class Source(Struct, frozen=True, tag=True):
     recording_id: str
     policy: str
     announced: tuple[str, int] | None
+
+
+class Amend(Struct, frozen=True, tag=True):
+    """More is known of a tap than when it was opened (PATCH, a callback): for its sidecar."""
+
+    slot: int
+    recording_id: str
+    call_id: str | None
+    node_id: str | None
+    control_id: str | None
+    labels: dict[str, str]
 
 
 class Close(Struct, frozen=True, tag=True):
@@ -213,7 +225,7 @@ class Repaired(Struct, frozen=True, tag=True):
     sidecars: list[bytes]
 
 
-ToWorker = Configure | Open | Answer | Source | Close | Forget
+ToWorker = Configure | Open | Answer | Source | Amend | Close | Forget
 ToControl = Ready | Opened | Refused | Happened | Report | Finished | Repaired
 
 

@@ -34,12 +34,14 @@ def judge(
     """Return the outcome and what to say about it.
 
     ``degraded``: we lost something or cannot vouch for it, even where nothing at all is left: ``empty`` says that no
-    sound came, and must not be said of sound that we lost. ``notices`` are told and change nothing. ``otherwise`` is
-    told of an ``empty`` one.
+    sound came, and must not be said of sound that we lost. ``failed``: refused before any came. ``notices`` are told
+    and change nothing. ``otherwise`` is told of an ``empty`` or ``failed`` one.
     """
     known = {fault.code for fault in faults}
     found = [fault for fault in _found(ending, channels, gaps, missing_frames) if fault.code not in known]
     all_faults = [*faults, *found]
+    if not has_sound and ending is Ending.REFUSED:  # rule D4
+        return Outcome.FAILED, _together([*([otherwise] if otherwise else []), *all_faults, *notices])
     if not has_sound and (not all_faults or _only_recovered(all_faults, channels)):
         return Outcome.EMPTY, _together([*all_faults, otherwise or _NOTHING_CAME, *notices])
     if all_faults:

@@ -31,6 +31,8 @@ class TapRow(Struct, frozen=True, kw_only=True):
     layout: str | None = None
     codec: str | None = None
     ptime: int | None = None  # packetization time, ms
+    control_id: str | None = None
+    device: str | None = None  # rtp, ws
     source: str | None = None  # as asked: address, address:port, any
     address: str | None = None  # destination that the sender was told
     port: int | None = None

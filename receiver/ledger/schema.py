@@ -2,7 +2,7 @@
 
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 """In ``PRAGMA user_version``. A ledger of another version is put aside and rebuilt: it only holds history."""
 
 TABLES: Final = """
@@ -18,6 +18,8 @@ CREATE TABLE taps (
     layout        TEXT,
     codec         TEXT,
     ptime         INTEGER,
+    control_id    TEXT,
+    device        TEXT CHECK (device IN ('rtp', 'ws')),
     source        TEXT,
     address       TEXT,
     port          INTEGER,

@@ -108,6 +108,15 @@ class Ledger:
         """Write down from where a tap's sound is to come now."""
         self._base.execute("UPDATE taps SET source = ? WHERE id = ?", (source, tap_id))
 
+    def amend(
+        self, tap_id: str, call_id: str | None, node_id: str | None, control_id: str | None, labels: Mapping[str, str]
+    ) -> None:
+        """Write down what is known of a tap now."""
+        self._base.execute(
+            "UPDATE taps SET call_id = ?, node_id = ?, control_id = ?, labels = ? WHERE id = ?",
+            (call_id, node_id, control_id, _json(labels), tap_id),
+        )
+
     def end(self, tap_id: str, outcome: str, ending: str, problem: Problem | None, at_ns: int) -> bool:
         """Give a tap its outcome where there is no sidecar. False if it has one already (that one stands)."""
         return self._end(tap_id, outcome, ending, problem, at_ns)

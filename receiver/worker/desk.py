@@ -22,13 +22,14 @@ from receiver.media.state import State
 from receiver.media.taps import Taps
 from receiver.worker import orders
 from receiver.worker.closing import Closing
+from receiver.worker.drafts import Drafts
 from receiver.worker.errands import Errands
 from receiver.worker.filters import Filters
 from receiver.worker.intake import Intake
 from receiver.worker.rolling import Rolling
 from receiver.worker.starting import Start, Starting
 
-About = link.Answer | link.Source | link.Close | link.Forget
+About = link.Answer | link.Source | link.Amend | link.Close | link.Forget
 Fields = dict[str, str | int | float | bool | None]
 log = structlog.get_logger("worker")
 
@@ -45,7 +46,7 @@ class Desk:
         self._intake, self._filters = intake, filters
         self._starting, self._rolling, self._closing = starting, rolling, closing
         self._errands, self._files, self._say = errands, files, say
-        self._drafts: dict[int, Draft] = {}  # of the taps that are read
+        self._drafts = Drafts(errands, files)  # of the taps that are read
         self._closings: dict[str, asyncio.Task[Sidecar]] = {}
         self._waiting: dict[str, list[About]] = {}
 
@@ -98,7 +99,7 @@ class Desk:
     def opened(self, start: Start) -> None:
         """Rule C1 is durable and the columns are made: read the socket, and do what was said meanwhile."""
         order = start.order
-        self._drafts[order.slot] = start.draft
+        self._drafts.take(order.slot, start.draft)
         self._intake.attach(order.slot, start.descriptor)
         self._filters.attach(order.slot)
         self._rolling.resume(order.slot, start.draft)
@@ -130,6 +131,8 @@ class Desk:
                 source, policy = orders.source(message.announced), orders.POLICIES[message.policy]
                 self._sources.retarget(message.slot, policy, source, time.monotonic_ns())
                 self._state.commit()
+            case link.Amend() if message.recording_id not in self._closings:
+                self._drafts.change(message.slot, orders.amended(self._drafts[message.slot], message))
             case link.Close():
                 self._close(message)
             case link.Forget():
@@ -139,6 +142,8 @@ class Desk:
         announced = Source.of(*message.announced) if message.announced else None
         self._taps.answer(message.slot, announced, time.monotonic_ns())
         self._state.commit()
+        if message.slot in self._drafts:
+            self._drafts.change(message.slot, orders.answered(self._drafts[message.slot], message.announced))
 
     def _close(self, message: link.Close) -> None:
         closing = self._closings.get(message.recording_id)
@@ -150,7 +155,8 @@ class Desk:
 
     async def _finish(self, message: link.Close) -> Sidecar:
         problem = Problem(**message.problem) if message.problem else None
-        done = await self._closing.close(message.slot, self._drafts[message.slot], Ending(message.ending), problem)
+        draft = await self._drafts.settled(message.slot)
+        done = await self._closing.close(message.slot, draft, Ending(message.ending), problem)
         self._say(link.Finished(message.slot, message.recording_id, sidecar.encode(done)))
         return done
 
@@ -161,7 +167,7 @@ class Desk:
             closing.add_done_callback(lambda _: self.take(message, ()))
             return
         self._closings.pop(message.recording_id, None)
-        self._drafts.pop(message.slot, None)
+        self._drafts.drop(message.slot)
         self._filters.forget(message.slot)
         self._intake.release(message.slot)
         self._taps.forget(message.slot)

@@ -3,6 +3,7 @@
 import socket
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from receiver import __version__, link
 from receiver.archive import names, sidecar
@@ -29,13 +30,32 @@ def wanted(order: link.Open) -> Wanted:
 def draft(order: link.Open, configure: link.Configure) -> Draft:
     """For the disk (rule C1). KeyError for a codec that is none."""
     announced = sidecar.Source(announced=_in_words(order.announced) if order.announced else UNSET)
-    channel = Channel(party=order.direction, tap_id=order.tap_id, codec=CODECS[order.law], source=announced)
+    channel = Channel(
+        party=order.direction, tap_id=order.tap_id, control_id=order.control_id or UNSET, codec=CODECS[order.law],
+        source=announced,
+    )  # fmt: skip
     return Draft(
         recording_id=order.recording_id, tap_id=order.tap_id, call_id=order.call_id or UNSET,
         node_id=order.node_id or UNSET, labels=order.labels, direction=order.direction, layout=order.layout,
         requested_at=sidecar.moment(order.requested_at_ns), name=configure.name, encoding=configure.encoding,
         software=f"tapdeck {__version__}", host=socket.gethostname(), channels=(channel,),
     )  # fmt: skip
+
+
+def amended(draft: Draft, known: link.Amend) -> Draft:
+    """The same with what is known now."""
+    channels = tuple(replace(channel, control_id=known.control_id or UNSET) for channel in draft.channels)
+    return replace(
+        draft, call_id=known.call_id or UNSET, node_id=known.node_id or UNSET, labels=known.labels, channels=channels
+    )
+
+
+def answered(draft: Draft, announced: tuple[str, int] | None) -> Draft:
+    """The same with the sender's address as the relay announced it (rule B1)."""
+    if announced is None:
+        return draft
+    source = sidecar.Source(announced=_in_words(announced))
+    return replace(draft, channels=tuple(replace(channel, source=source) for channel in draft.channels))
 
 
 def _in_words(announced: tuple[str, int]) -> str:

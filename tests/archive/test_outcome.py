@@ -75,3 +75,11 @@ def test_what_the_worker_said_is_not_said_again() -> None:
 
 def test_a_notice_changes_nothing() -> None:
     assert judged(notices=(Problem("name_taken", "x"),)) == ("complete", "name_taken")
+
+
+def test_d4_refused_is_failed_with_the_reason_it_was_given() -> None:
+    refused = problem("relay_400")
+    assert judged(False, ending=Ending.REFUSED, otherwise=refused) == ("failed", "relay_400")
+    faulty = judged(False, ending=Ending.REFUSED, otherwise=refused, faults=(problem("memory"),))
+    assert faulty == ("failed", "relay_400")
+    assert judged(False, ending=Ending.REFUSED) == ("failed", None)

@@ -14,6 +14,7 @@ import pytest
 
 from receiver import link
 from receiver.archive import finish as finishing
+from receiver.archive import sidecar
 from receiver.media.columns import Policy, TapState
 from receiver.media.sources import News, Source
 from tests.worker.office import Line, office, until
@@ -256,3 +257,57 @@ async def test_a_slot_whose_forget_no_worker_heard_is_clean_for_the_next_recordi
         assert told.channels[0].streams[0].packets == 5
         assert (two.state.live.rows["tap"] == 0).sum() == 1
         await until(lambda: two.spooled() == [f"{late.id}.done"])
+
+
+async def test_b1_d4_a_held_tap_that_the_relay_refuses_is_a_sidecar_alone(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    line = call(held=True, policy="announced", announced=None, control_id="tap-0", call_id="c-1", node_id="n-1")
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        line.talk(10)  # sound that beat the refusal: the socket is not read before the answer
+        one.slices()
+        problem = {"code": "relay_400", "message": "no", "hint": "ask again"}
+        one.take(link.Close(0, line.id, "refused", problem))
+        told = await one.finished(line)
+        assert (told.outcome, told.ending, told.file) == ("failed", "refused", None)
+        assert told.problem == sidecar.Problem("relay_400", "no", "ask again")
+        assert told.channels[0].control_id == "tap-0"
+        assert not list((tmp_path / "ready").rglob("*.wav"))
+
+
+async def test_b1_sound_that_beat_the_answer_is_recorded_and_the_answer_is_in_the_sidecar(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    line = call(held=True, policy="announced", announced=None)
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        line.talk(10)
+        one.slices()
+        assert one.tap(line)["state"] == TapState.HELD
+        one.take(link.Answer(0, line.id, line.sender.getsockname()))
+        one.slices()
+        line.talk(10, first=10)
+        told = await one.close(line)
+        assert np.array_equal(one.sound(line), line.truth)
+        source = told.channels[0].source
+        assert isinstance(source, sidecar.Source)
+        assert source.announced == source.seen == "{}:{}".format(*line.sender.getsockname())
+        assert source.trust == "announced"
+
+
+async def test_what_is_learned_of_a_tap_is_in_its_sidecar(tmp_path: Path, memory: int, call: Call) -> None:
+    line = call(labels={"team": "blue"})
+    async with office(tmp_path, memory) as one:
+        one.take(line.order, line.door.fileno())
+        one.take(link.Amend(0, line.id, "c-0", None, None, {}))  # before it is open
+        await until(lambda: one.heard(link.Opened))
+        one.take(link.Amend(0, line.id, "c-1", "n-1", "theirs", {"team": "red"}))
+        line.talk(10)
+        told = await one.close(line)
+        one.take(link.Amend(0, line.id, "c-2", "n-2", "late", {}))  # it is over: no draft may come back
+        assert (told.call_id, told.node_id, told.labels) == ("c-1", "n-1", {"team": "red"})
+        assert told.channels[0].control_id == "theirs"
+        one.take(link.Forget(0, line.id))
+        assert await one.worker.errands.idle(20)
+        assert not [path for path in (tmp_path / "spool").iterdir() if path.name.startswith(line.id)]
