@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from receiver.api.house import House
 from receiver.api.problems import Trouble, bad
+from receiver.control.means import NotNow
 from receiver.control.taps import CODECS, State, Wish
 from receiver.ledger.rows import unix_ns
 from receiver.ledger.store import Where
@@ -18,6 +19,7 @@ from receiver.ledger.store import Where
 LAWS: Final = {name: law for law, name in CODECS.items()}
 MOST_LISTED: Final = 500
 USUALLY_LISTED: Final = 100
+RELAY_RETRY_S: Final = 5.0
 
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 Label = Annotated[str, Meta(max_length=1024)]
@@ -57,9 +59,13 @@ class TapBody(Struct, forbid_unknown_fields=True):
 
 
 class PatchBody(Struct, forbid_unknown_fields=True):
-    """``PATCH /v1/taps/{id}``."""
+    """``PATCH /v1/taps/{id}``: what is not named stays."""
 
-    source: Name
+    source: Name | None = None
+    call_id: Name | None = None
+    node_id: Name | None = None
+    control_id: Name | None = None
+    labels: Labels | None = None
 
 
 class Source(NamedTuple):
@@ -82,40 +88,76 @@ async def read(request: web.Request, kind: type[Body]) -> Body:
 
 
 def wish_of(body: TapBody, house: House) -> Wish:
-    """What is wished, with the defaults of the configuration. Raises `Trouble` for what cannot be met."""
+    """What is wished, with the defaults of the configuration. Raises `Trouble` for what cannot be met, `NotNow`."""
     device = body.device if isinstance(body.device, DeviceBody) else DeviceBody(type=body.device or "rtp")
     defaults = house.defaults
-    codec = _one("codec", body.codec, device.codec) or defaults.codec
+    codec = (_one("codec", body.codec, device.codec) or defaults.codec).upper()
     ptime = _one("ptime", body.ptime, device.ptime) or defaults.ptime
     layout = body.layout or defaults.layout
-    _refuse_what_comes_later(body, device, codec, layout)
+    _refuse_what_comes_later(body, codec, layout)
     if codec not in LAWS:
         raise bad("codec", f"codec: expected one of {', '.join(LAWS)}, found {codec!r}")
+    _require_a_way(device.type, house)
+    wish = Wish(
+        law=LAWS[codec],
+        ptime=ptime,
+        direction=body.direction or defaults.direction,
+        layout=layout,
+        labels=body.labels,
+        policy="exact",
+        announced=None,
+        source=body.source,
+        device=device.type,
+    )
+    if body.call_id is not None:
+        return _over_the_relay(wish, body, house)
+    if body.node_id is not None:
+        raise bad("node_id", "node_id: it goes with a call_id; found none")
+    if device.type == "ws":
+        if body.source is not None:
+            raise bad("source", 'source: not with device "ws": who knows the URI, which holds a secret, may send')
+        return wish
     policy, announced = source_of(body.source, house.allow_list)
-    if house.address is None:
+    return wish._replace(policy=policy, announced=announced)
+
+
+def _over_the_relay(wish: Wish, body: TapBody, house: House) -> Wish:
+    """One of our own: we start it, the relay announces the source (rule B1)."""
+    if body.source is not None:
+        raise bad("source", "source: not with call_id: the relay announces it, [media].source is the policy")
+    if house.client is None:
+        raise Trouble(
+            409, "no_relay", "call_id: there is no relay to start a tap on", "set [relay].project and [relay].token"
+        )
+    if not house.client.up:
+        raise NotNow("relay_away", "the relay is away, see /readyz", RELAY_RETRY_S)
+    if wish.device == "rtp" and house.address is not None and ip_address(house.address).version != 4:
+        raise Trouble(409, "no_address", "[media].advertise: the relay sends to IPv4 addresses only")
+    assert body.call_id is not None
+    known = house.client.calls.get(body.call_id)
+    node_id = body.node_id or (known.node_id if known else None)
+    if node_id is None:
+        raise bad("node_id", "node_id: expected the call's node: the daemon does not know this call; found none")
+    return wish._replace(policy=house.policy, call_id=body.call_id, node_id=node_id, own=True)
+
+
+def _require_a_way(device: str, house: House) -> None:
+    """Nobody can be told where to send to unless the operator has said it."""
+    if device == "ws" and not house.ws:
+        raise Trouble(
+            409, "no_ws", 'device "ws": there is no door for it', "set [ws].listen, and [ws].uri: how senders reach it"
+        )
+    if device == "rtp" and house.address is None:
         raise Trouble(
             409,
             "no_address",
             "senders cannot be told an address: [media].advertise is not set and [media].bind is all addresses",
             "set [media].advertise to the address of this host that senders can reach",
         )
-    return Wish(
-        law=LAWS[codec],
-        ptime=ptime,
-        direction=body.direction or defaults.direction,
-        layout=layout,
-        labels=body.labels,
-        policy=policy,
-        announced=announced,
-        source=body.source,
-    )
 
 
-def _refuse_what_comes_later(body: TapBody, device: DeviceBody, codec: str, layout: str) -> None:
-    if body.call_id is not None or body.node_id is not None:
-        raise Trouble(501, "no_relay", "call_id: this version has no relay; it opens ports for taps that others start")
+def _refuse_what_comes_later(body: TapBody, codec: str, layout: str) -> None:
     for found, name in (
-        (device.type == "ws", 'device "ws"'),
         (body.srtp is not None, "srtp"),
         (codec == "OPUS", 'codec "OPUS"'),
         (layout == "stereo", 'layout "stereo"'),

@@ -6,6 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
+from receiver.api.callbacks import CALLBACKS
 from receiver.api.house import HOUSE
 from receiver.api.problems import Handler, Trouble
 
@@ -16,7 +17,7 @@ PUBLIC: Final = frozenset({"/livez", "/readyz"})
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let a request pass or answer 401, 403."""
     token = request.app[HOUSE].token
-    if request.path not in PUBLIC:
+    if request.path not in PUBLIC and not request.path.startswith(CALLBACKS):
         if token is not None:
             _require(token, request)
         else:

@@ -4,8 +4,8 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from receiver.api.answers import json
 from receiver.api.house import HOUSE
-from receiver.api.taps import json
 
 routes = web.RouteTableDef()
 

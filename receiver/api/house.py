@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 
+from receiver.control.calls import Client
 from receiver.control.roster import Roster
 from receiver.ledger.clerk import Clerk
 from receiver.watch.counters import Counters
@@ -33,6 +34,10 @@ class House(NamedTuple):
     address: str | None  # what senders are told; None: nobody said which of this host's it is
     allow_list: bool  # whether [media].allow names anybody
     token: str | None = None
+    client: Client | None = None  # of the relay; None: there is none
+    policy: str = "announced"  # [media].source, for taps of our own
+    ws: bool = False  # whether there is a door for ``ws`` devices
+    public_url: str | None = None  # how the platform reaches us for callbacks
 
 
 HOUSE: Final = web.AppKey("house", House)

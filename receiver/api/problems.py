@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from receiver.control.roster import NotNow, TapFailed
+from receiver.control.means import NotNow, TapFailed
 
 MEDIA_TYPE: Final = "application/problem+json"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

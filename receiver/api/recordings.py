@@ -7,9 +7,9 @@ from typing import Any
 from aiohttp import web
 
 from receiver.api import bodies
+from receiver.api.answers import json
 from receiver.api.house import HOUSE, House
 from receiver.api.problems import Trouble
-from receiver.api.taps import json
 from receiver.api.views import recording_view, sound_of
 from receiver.ledger.rows import RecordingRow
 

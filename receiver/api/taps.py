@@ -3,12 +3,12 @@
 from http import HTTPStatus
 from typing import Any, Final
 
-import msgspec
 from aiohttp import web
 
 from receiver.api import bodies
+from receiver.api.answers import json
 from receiver.api.house import HOUSE, House
-from receiver.api.problems import Trouble
+from receiver.api.problems import Trouble, bad
 from receiver.api.views import TapView, view_of, view_of_row
 from receiver.control.taps import FINAL, State, Tap
 from receiver.ledger.rows import TapRow
@@ -21,13 +21,15 @@ routes = web.RouteTableDef()
 
 @routes.post("/v1/taps")
 async def open_tap(request: web.Request) -> web.Response:
-    """Open a port for a tap that somebody else starts; 201 when rule C1 is durable."""
+    """Start a tap on the relay, 201 when its port is bound; or open a port for one that somebody else starts, 201 when
+    rule C1 is durable."""
     house = request.app[HOUSE]
     wait = bodies.wait_of(request, "receiving")
-    tap = await house.roster.open(bodies.wish_of(await bodies.read(request, bodies.TapBody), house))
+    wish = bodies.wish_of(await bodies.read(request, bodies.TapBody), house)
+    tap = await (house.roster.ask(wish) if wish.own else house.roster.open(wish))
     if wait:
         await house.roster.until(tap, {State.RECEIVING, State.FINISHING}, WAIT_S)
-    answer = json(view_of(tap, house.address), HTTPStatus.CREATED)
+    answer = json(view_of(tap, house.address, house.public_url), HTTPStatus.CREATED)
     answer.headers["Location"] = f"/v1/taps/{tap.id}"
     return answer
 
@@ -54,15 +56,26 @@ async def show_tap(request: web.Request) -> web.Response:
 
 @routes.patch("/v1/taps/{id}")
 async def point_tap(request: web.Request) -> web.Response:
-    """Admit another source from now on (rule B5)."""
+    """Admit another source from now on (rule B5); learn which call and which tap of the relay it is; other labels."""
     house = request.app[HOUSE]
     body = await bodies.read(request, bodies.PatchBody)
-    policy, announced = bodies.source_of(body.source, house.allow_list)
+    pointed = None if body.source is None else bodies.source_of(body.source, house.allow_list)
+    known = {name: getattr(body, name) for name in ("call_id", "node_id", "control_id", "labels")}
+    known = {name: value for name, value in known.items() if value is not None}
+    if pointed is None and not known:
+        raise bad("empty", "expected at least one of source, call_id, node_id, control_id, labels; found none")
     tap = await _living(request)
     if tap is None:
         raise Trouble(409, "over", "the tap has ended")
-    house.roster.point(tap, policy, announced, body.source)
-    return json(view_of(tap, house.address))
+    if tap.wish.own and known.keys() - {"labels"}:
+        raise Trouble(409, "own_tap", "call_id, node_id, control_id: we started this tap and know which it is")
+    if pointed is not None and tap.uri is not None:
+        raise Trouble(409, "ws", "source: who knows the URI of a ws device may send")
+    if pointed is not None:
+        house.roster.point(tap, *pointed, str(body.source))
+    if known:
+        house.roster.amend(tap, **known)
+    return json(view_of(tap, house.address, house.public_url))
 
 
 @routes.post("/v1/taps/{id}/stop")
@@ -76,11 +89,6 @@ async def stop_tap(request: web.Request) -> web.Response:
         if wait:
             await house.roster.until(tap, FINAL, WAIT_S)
     return json(_view(house, await _known(request)), HTTPStatus.ACCEPTED)
-
-
-def json(answer: object, status: int = HTTPStatus.OK) -> web.Response:
-    """An answer in JSON."""
-    return web.Response(body=msgspec.json.encode(answer), status=status, content_type="application/json")
 
 
 async def _known(request: web.Request) -> TapRow:
@@ -101,4 +109,4 @@ async def _living(request: web.Request) -> Tap | None:
 
 def _view(house: House, row: TapRow) -> TapView:
     tap = house.roster.get(row.id)
-    return view_of_row(row) if tap is None else view_of(tap, row.address)
+    return view_of_row(row) if tap is None else view_of(tap, row.address, house.public_url)

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from receiver.api.callbacks import CALLBACKS
 from receiver.control.orders import row
-from receiver.control.taps import Tap
+from receiver.control.taps import Tap, Word
 from receiver.ledger.rows import Problem, RecordingRow, TapRow, moment
 
 
@@ -20,6 +21,7 @@ class TapView(Struct, kw_only=True, omit_defaults=True):
     state: str
     call_id: str | UnsetType = UNSET
     node_id: str | UnsetType = UNSET
+    control_id: str | UnsetType = UNSET
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     direction: str | UnsetType = UNSET
     layout: str | UnsetType = UNSET
@@ -27,6 +29,8 @@ class TapView(Struct, kw_only=True, omit_defaults=True):
     device: dict[str, Any] | UnsetType = UNSET  # wire form, for RELAY and REST
     tap_audio: dict[str, Any] | UnsetType = UNSET  # flat, for the SDKs' tapAudio
     uri: str | UnsetType = UNSET  # for SWML
+    status_url: str | UnsetType = UNSET  # for SWML and REST: what the platform calls; a path where nobody said our host
+    relay: str | UnsetType = UNSET  # whose word there is that it goes on (rule D6)
     requested_at: datetime | UnsetType = UNSET
     listening_at: datetime | UnsetType = UNSET
     first_packet_at: datetime | UnsetType = UNSET
@@ -46,6 +50,7 @@ def view_of_row(tap: TapRow) -> TapView:
         state=tap.state,
         call_id=tap.call_id or UNSET,
         node_id=tap.node_id or UNSET,
+        control_id=tap.control_id or UNSET,
         labels=tap.labels,
         direction=tap.direction or UNSET,
         layout=tap.layout or UNSET,
@@ -58,7 +63,7 @@ def view_of_row(tap: TapRow) -> TapView:
         outcome=tap.outcome or UNSET,
         problem=tap.problem or UNSET,
     )
-    if tap.address is not None and tap.port is not None:
+    if tap.device != "ws" and tap.address is not None and tap.port is not None:
         flat = {"type": "rtp", "addr": tap.address, "port": tap.port, "codec": tap.codec}
         params = {"addr": tap.address, "port": tap.port, "codec": tap.codec, "ptime": tap.ptime}
         view.device = {"type": "rtp", "params": {name: each for name, each in params.items() if each is not None}}
@@ -67,9 +72,17 @@ def view_of_row(tap: TapRow) -> TapView:
     return view
 
 
-def view_of(tap: Tap, address: str | None) -> TapView:
+def view_of(tap: Tap, address: str | None, public_url: str | None) -> TapView:
     """A tap that lives, with what its worker last reported."""
     view = view_of_row(row(tap, address))
+    if tap.uri is not None:
+        codec = tap.wish.codec
+        view.device = {"type": "ws", "params": {"uri": tap.uri, "codec": codec}}
+        view.tap_audio = {"type": "ws", "uri": tap.uri, "codec": codec}
+        view.uri = tap.uri
+    if tap.secret is not None:
+        view.status_url = f"{(public_url or '').rstrip('/')}{CALLBACKS}{tap.secret}"
+    view.relay = UNSET if tap.word is Word.NOBODYS else tap.word.value
     view.outcome = tap.outcome or UNSET
     view.last_packet_at = moment(tap.heard_unix_ns)
     view.counts = tap.counts._asdict()

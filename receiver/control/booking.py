@@ -89,6 +89,7 @@ class Booking:
                 tries += 1
         del self._tasks[tap.id]
         self._done(tap, result)
+        _say(tap, result)
 
     def _write(self, tap_id: str, result: Result, sidecar: bytes | None, now_ns: int) -> None:
         """What the clerk's thread does."""
@@ -96,3 +97,21 @@ class Booking:
         if sidecar is not None and result.summary is not None:
             ledger.book(sidecar, self._stem(result.summary), now_ns)
         ledger.end(tap_id, result.outcome, result.ending, result.problem, now_ns)  # no news if `book` did it
+
+
+def _say(tap: Tap, result: Result) -> None:
+    """Once per life, everything."""
+    summary, problem = result.summary, result.problem
+    log.info(
+        "recording finished",
+        tap=tap.id,
+        recording=tap.recording_id,
+        port=tap.port,
+        outcome=result.outcome,
+        ending=result.ending,
+        file=summary.file if summary else None,
+        seconds=summary.duration_s or None if summary else None,
+        absent_frames=summary.absent_frames or None if summary else None,
+        problem=problem.code if problem else None,
+        **tap.counts._asdict(),
+    )

@@ -18,14 +18,20 @@ def opening(tap: Tap) -> link.Open:
         law=wish.law,
         policy=wish.policy,
         announced=wish.announced,
-        held=False,
+        held=wish.own and not tap.accepted,
         requested_at_ns=tap.requested_unix_ns,
         call_id=wish.call_id,
         node_id=wish.node_id,
         labels=dict(wish.labels),
         direction=wish.direction,
         layout=wish.layout,
+        control_id=control_id(tap),
     )
+
+
+def control_id(tap: Tap) -> str | None:
+    """By which name the relay knows it: our own taps are called there as here."""
+    return tap.id if tap.wish.own else tap.wish.control_id
 
 
 def closing(tap: Tap) -> link.Close:
@@ -35,8 +41,10 @@ def closing(tap: Tap) -> link.Close:
 
 
 def row(tap: Tap, address: str | None) -> TapRow:
-    """The ledger's row of a tap that lives. ``address``: what the sender is told."""
+    """The ledger's row of a tap that lives. ``address``: what the sender is told; a ``ws`` device's holds a secret, and
+    stands in no row."""
     wish = tap.wish
+    over_ws = wish.device == "ws"
     return TapRow(
         id=tap.id,
         recording_id=tap.recording_id,
@@ -48,9 +56,11 @@ def row(tap: Tap, address: str | None) -> TapRow:
         layout=wish.layout,
         codec=wish.codec,
         ptime=wish.ptime,
+        control_id=control_id(tap),
+        device=wish.device,
         source=wish.source,
-        address=address,
-        port=tap.port,
+        address=None if over_ws else address,
+        port=None if over_ws else tap.port,
         requested_ns=tap.requested_unix_ns,
         listening_ns=tap.listening_unix_ns,
         receiving_ns=tap.receiving_unix_ns,

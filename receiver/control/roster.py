@@ -9,11 +9,11 @@ that says so.
 import asyncio
 import heapq
 import sqlite3
-import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, Protocol
+from secrets import token_urlsafe
+from typing import Any, Final
 from uuid import uuid4
 
 import structlog
@@ -21,54 +21,14 @@ import structlog
 from receiver import link
 from receiver.control import orders
 from receiver.control.booking import Booking, Result
-from receiver.control.taps import FINAL, SECOND, Counts, Ending, Event, Limits, State, Tap, Wish, due
-from receiver.ledger.clerk import Clerk
-from receiver.ledger.rows import Problem, Summary
+from receiver.control.means import Attendant, Berth, Means, NotNow, TapFailed
+from receiver.control.taps import FINAL, SECOND, Counts, Ending, Event, State, Tap, Wish, due, opening_ns
+from receiver.ledger.rows import Problem
 from receiver.ledger.store import Note
 
 WARNINGS: Final = frozenset({"source_changed", "source_conflict", "unannounced"})  # an operator should see these
 
 log = structlog.get_logger("taps")
-
-
-class Port(Protocol):
-    """What the pool of ports hands out."""
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def socket(self) -> Any: ...
-
-
-class NotNow(Exception):
-    """A tap cannot be had at present; ``retry_s``: when it is worth asking again."""
-
-    def __init__(self, code: str, message: str, retry_s: float) -> None:
-        super().__init__(message)
-        self.code, self.message, self.retry_s = code, message, retry_s
-
-
-class TapFailed(Exception):
-    """The tap was asked for and could not be started. Its outcome is in the ledger, or will be."""
-
-    def __init__(self, tap: Tap) -> None:
-        self.tap = tap
-        self.problem = tap.problem or Problem("refused", "the worker refused it")
-        super().__init__(self.problem.message)
-
-
-class Means(NamedTuple):
-    """What the roster works with. ``take`` raises `NotNow` where there is no port."""
-
-    send: Callable[[int, link.ToWorker, Sequence[int]], None]  # to a worker, with descriptors
-    take: Callable[[], Port]
-    give_back: Callable[[Any], None]
-    clerk: Clerk
-    stem: Callable[[Summary], str | None]
-    address: str | None  # what senders are told
-    limits: Limits
-    clock_ns: Callable[[], int] = time.monotonic_ns
-    unix_ns: Callable[[], int] = time.time_ns
 
 
 class Roster:
@@ -82,7 +42,9 @@ class Roster:
         self._reported_ns: dict[int, int] = {}  # by control's clock
         self._taps: dict[str, Tap] = {}
         self._at: dict[tuple[int, int], Tap] = {}
-        self._ports: dict[str, Port] = {}
+        self._berths: dict[str, Berth] = {}
+        self._secrets: dict[str, Tap] = {}
+        self._attendant: Attendant | None = None
         self._changes: dict[str, asyncio.Event] = {}
         self._asking = 0  # taps whose ledger row is being written
         self._fewer = asyncio.Event()
@@ -95,46 +57,93 @@ class Roster:
         """Return a tap that lives."""
         return self._taps.get(tap_id)
 
+    def by_secret(self, secret: str) -> Tap | None:
+        """Return the tap that the platform calls back for by this secret."""
+        return self._secrets.get(secret)
+
+    def attended_by(self, attendant: Attendant) -> None:
+        """Say who speaks with the relay; before the first tap of our own is asked for."""
+        self._attendant = attendant
+
+    def living(self) -> list[Tap]:
+        """Return all taps that live, oldest first."""
+        return list(self._taps.values())
+
     def states(self) -> dict[str, int]:
         """How many taps are in which state."""
         return dict(Counter(tap.state.value for tap in self._taps.values()))
 
-    async def open(self, wish: Wish) -> Tap:
-        """Start a tap; return it when it listens (rule C1). Raises `NotNow`; `TapFailed` if it could not be started."""
+    async def ask(self, wish: Wish) -> Tap:
+        """Start a tap; return it when its port is bound and its ledger row written. Raises `NotNow`.
+
+        One of our own goes on by itself: it is opened, then asked for on the relay.
+        """
         worker = self._roomiest()
-        port = self._means.take()
+        berth = self._means.take(wish)
+        if berth.source is not None:
+            wish = wish._replace(policy="exact", announced=berth.source)
         slot = heapq.heappop(self._slots[worker])
         tap = Tap(
             id=str(uuid4()),
             recording_id=str(uuid4()),
             worker=worker,
             slot=slot,
-            port=port.number,
+            port=berth.number,
             wish=wish,
             limits=self._means.limits,
             requested_unix_ns=self._means.unix_ns(),
             since_ns=self._means.clock_ns(),
+            uri=berth.uri,
+            secret=None if wish.own else token_urlsafe(24),
         )
-        await self._ask(tap, port)
-        self._means.send(worker, orders.opening(tap), (port.socket.fileno(),))
-        await self.until(tap, set(State) - {State.REQUESTED}, tap.limits.opening_ns / SECOND)
+        await self._write_row(tap, berth)
+        self._means.send(worker, orders.opening(tap), (berth.socket.fileno(),))
+        return tap
+
+    async def open(self, wish: Wish) -> Tap:
+        """The same; return it when it listens (rule C1). Raises `NotNow`; `TapFailed` if it could not be started."""
+        tap = await self.ask(wish)
+        await self.until(tap, set(State) - {State.REQUESTED}, opening_ns(tap) / SECOND)
         self._review(tap, self._means.clock_ns())
         if tap.ending == Ending.REFUSED or tap.state is State.FAILED:
             raise TapFailed(tap)
         return tap
 
+    def accept(self, tap: Tap, announced: tuple[str, int] | None) -> None:
+        """The relay has accepted one of our own, and says where its sound will come from: read the socket (rule B1)."""
+        tap.accepted = True
+        if announced is not None and tap.uri is None:
+            tap.wish = tap.wish._replace(announced=announced)
+        self._means.send(tap.worker, link.Answer(tap.slot, tap.recording_id, tap.wish.announced), ())
+        self._listens(tap)
+
     def stop(self, tap: Tap, ending: Ending = Ending.STOPPED, problem: Problem | None = None) -> None:
-        """End a tap. Twice is once: the first ending stands."""
+        """End a tap. Twice is once: the first ending stands. What the relay still sends is stopped there first."""
         if self._move(tap, Event.ENDED):
             tap.ending, tap.problem = ending, problem
-            self._means.send(tap.worker, orders.closing(tap), ())
             self._note((tap, self._means.unix_ns()))
+            if not (tap.wish.own and self._attendant is not None and self._attendant.leave(tap)):
+                self.close_tap(tap)
+
+    def close_tap(self, tap: Tap) -> None:
+        """Tell the worker to bring a tap that is finishing to its end."""
+        if tap.state is State.FINISHING:
+            tap.closed = True
+            self._means.send(tap.worker, orders.closing(tap), ())
 
     def point(self, tap: Tap, policy: str, announced: tuple[str, int] | None, source: str) -> None:
         """Tell a tap's worker another source (rule B5)."""
         tap.wish = tap.wish._replace(policy=policy, announced=announced, source=source)
         self._means.send(tap.worker, link.Source(tap.slot, tap.recording_id, policy, announced), ())
         self._means.clerk.post(self._means.clerk.ledger.point, tap.id, source)
+
+    def amend(self, tap: Tap, **known: Any) -> None:
+        """Take in what is known of a tap now: ``call_id``, ``node_id``, ``control_id``, ``labels``."""
+        tap.wish = tap.wish._replace(**known)
+        wish = tap.wish
+        about = wish.call_id, wish.node_id, wish.control_id, dict(wish.labels)
+        self._means.send(tap.worker, link.Amend(tap.slot, tap.recording_id, *about), ())
+        self._means.clerk.post(self._means.clerk.ledger.amend, tap.id, *about)
 
     async def until(self, tap: Tap, states: Collection[State], limit_s: float) -> None:
         """Wait until a tap is in one of ``states``, or has its outcome, or the time is up."""
@@ -158,8 +167,8 @@ class Roster:
     def abandon(self) -> None:
         """Book nothing more and close all ports: what is unfinished is found by the next start."""
         self._booking.abandon()
-        while self._ports:
-            self._means.give_back(self._ports.popitem()[1])
+        while self._berths:
+            self._berths.popitem()[1].release()
 
     def tick(self) -> None:
         """Look whose time is up. To be called about once a second."""
@@ -173,8 +182,8 @@ class Roster:
         """What a worker that was started again must be told: every living tap, and each unanswered ``Close``."""
         for (owner, _), tap in sorted(self._at.items()):
             if owner == worker:
-                yield orders.opening(tap), (self._ports[tap.id].socket.fileno(),)
-                if tap.state is State.FINISHING:
+                yield orders.opening(tap), (self._berths[tap.id].socket.fileno(),)
+                if tap.closed:
                     yield orders.closing(tap), ()
 
     def began(self, worker: int) -> None:
@@ -213,21 +222,23 @@ class Roster:
             raise NotNow("max_taps", f"all {self._most} taps are in use ([media].max_taps)", 10)
         return worker
 
-    async def _ask(self, tap: Tap, port: Port) -> None:
+    async def _write_row(self, tap: Tap, berth: Berth) -> None:
         """The ledger's row comes before anything else that lasts."""
         self._asking += 1
         try:
             await self._means.clerk.do(self._means.clerk.ledger.ask, orders.row(tap, self._means.address))
         except sqlite3.Error as error:
             heapq.heappush(self._slots[tap.worker], tap.slot)
-            self._means.give_back(port)
+            berth.release()
             raise NotNow("no_ledger", "the ledger cannot be written, see /readyz", 10) from error
         finally:
             self._asking -= 1
             self._fewer.set()
         tap.since_ns = self._means.clock_ns()
         self._taps[tap.id] = self._at[tap.worker, tap.slot] = tap
-        self._ports[tap.id] = port
+        self._berths[tap.id] = berth
+        if tap.secret is not None:
+            self._secrets[tap.secret] = tap
 
     def _find(self, worker: int, message: link.Opened | link.Happened | link.Refused | link.Finished) -> Tap | None:
         tap = self._at.get((worker, message.slot))
@@ -256,16 +267,24 @@ class Roster:
 
     def _news(self, tap: Tap, news: link.Opened | link.Happened) -> None:
         if isinstance(news, link.Opened):
-            if tap.state is State.FINISHING:  # it was closed before the worker had it
+            if tap.closed:  # before the worker had it
                 self._means.send(tap.worker, orders.closing(tap), ())
-            elif self._move(tap, Event.ACCEPTED):
-                tap.listening_unix_ns = self._means.unix_ns()
-                self._note((tap, tap.listening_unix_ns))
+            elif not tap.durable:
+                tap.durable = True
+                if tap.wish.own and self._attendant is not None and tap.state is State.REQUESTED:
+                    self._attendant.begin(tap)
+                self._listens(tap)
         elif news.event == "receiving":
             if self._first(tap, news.at_ns):
                 self._note((tap, news.at_ns))
         elif news.event in WARNINGS:
             log.warning(news.event, tap=tap.id, recording=tap.recording_id, port=tap.port, seen=news.fields)
+
+    def _listens(self, tap: Tap) -> None:
+        """Both who must agree have: the disk and, for a tap of our own, the relay."""
+        if tap.durable and (tap.accepted or not tap.wish.own) and self._move(tap, Event.ACCEPTED):
+            tap.listening_unix_ns = self._means.unix_ns()
+            self._note((tap, tap.listening_unix_ns))
 
     def _first(self, tap: Tap, at_unix_ns: int) -> bool:
         """A packet of the source came; return whether that is news."""
@@ -300,24 +319,7 @@ class Roster:
         self._move(tap, Event.REFUSED if result.outcome == "failed" else Event.PUBLISHED)
         del self._taps[tap.id], self._at[tap.worker, tap.slot]
         self._means.send(tap.worker, link.Forget(tap.slot, tap.recording_id), ())
-        self._means.give_back(self._ports.pop(tap.id))
+        self._berths.pop(tap.id).release()
+        self._secrets.pop(tap.secret or "", None)
         heapq.heappush(self._slots[tap.worker], tap.slot)
         self._fewer.set()
-        self._say(tap, result)
-
-    def _say(self, tap: Tap, result: Result) -> None:
-        """Once per life, everything."""
-        summary, problem = result.summary, result.problem
-        log.info(
-            "recording finished",
-            tap=tap.id,
-            recording=tap.recording_id,
-            port=tap.port,
-            outcome=result.outcome,
-            ending=result.ending,
-            file=summary.file if summary else None,
-            seconds=summary.duration_s or None if summary else None,
-            absent_frames=summary.absent_frames or None if summary else None,
-            problem=problem.code if problem else None,
-            **tap.counts._asdict(),
-        )

@@ -11,7 +11,7 @@
         └──refused──▶ failed ◀─┴──published──▶ finished
 
 * **requested**: the port is bound, the ledger row written, the worker asked to open. A tap of our own on the relay
-  stays here until the relay has accepted it, too.
+  stays here until the relay has accepted it, too; until then its socket is held (rule B1).
 * **listening**: rule C1 is durable and the socket is read. Nothing of the source has come.
 * **receiving**: a packet of the source was admitted.
 * **finishing**: it was decided why it ends (`Ending`); the worker brings the recording to ``ready/``. Only a worker
@@ -25,10 +25,13 @@ What holds, and why it does:
 2. What comes twice, late or out of order changes nothing: an event that the table does not know in a state is not news.
    A worker that was started again says ``Opened`` and ``Finished`` again; a stop may be asked for any number of times;
    a worker may end a tap by itself (rule C3), so ``published`` is known wherever a tap lives.
-3. Every wait is bounded. ``requested``, ``listening`` and ``receiving`` by `due`; ``finishing`` by the worker, who
-   answers or is replaced (`receiver.crew`) and then asked again.
+3. Every wait is bounded. ``requested``, ``listening`` and ``receiving`` by `due`; ``finishing`` first by the relay,
+   which has two seconds to stop sending (`receiver.control.attendance`), then by the worker, who answers or is replaced
+   (`receiver.crew`) and then asked again.
 4. Silence is what a worker did not hear, never what a dead worker could not: it is counted up to the worker's newest
    report, not up to now.
+5. How long silence may last is a matter of whose word there is (rule D6, `Word`): a relay that said ``tapping`` and is
+   heard will say ``finished``; one that cannot be heard, or may not have been, will perhaps never.
 """
 
 from collections.abc import Mapping
@@ -40,6 +43,8 @@ from typing import Final, NamedTuple
 from receiver.ledger.rows import Problem
 
 SECOND: Final = 1_000_000_000
+RELAY_NS: Final = 15 * SECOND  # an answer of the relay is waited for 10 s (`receiver.control.session`)
+AWAY_SILENCE_NS: Final = 600 * SECOND  # rule D6, while the relay cannot be heard
 
 
 class State(StrEnum):
@@ -107,8 +112,17 @@ NEXT: Final[Mapping[State, Mapping[Event, State]]] = MappingProxyType(
 FINAL: Final = frozenset(state for state, ways in NEXT.items() if not ways)
 
 
+class Word(StrEnum):
+    """Whose word there is that a tap goes on, and so how much silence is borne (rule D6)."""
+
+    NOBODYS = "nobodys"  # nobody's: silence counts
+    TAPPING = "tapping"  # the relay said so and is heard: it will say when it is over
+    AWAY = "away"  # it said so and cannot be heard now: the socket fell, or it speaks by callbacks, which may get lost
+    DOUBTFUL = "doubtful"  # it can be heard again, and may have said meanwhile that it is over
+
+
 class Limits(NamedTuple):
-    """How long a tap may stay where it is. Each tap has its own: the relay's word may lift one (rule D6: None)."""
+    """How long a tap may stay where it is."""
 
     opening_ns: int
     start_ns: int | None
@@ -117,7 +131,10 @@ class Limits(NamedTuple):
 
 
 class Wish(NamedTuple):
-    """What somebody asked for. ``law`` is the payload type (0 PCMU, 8 PCMA); ``source`` as it was asked, in words."""
+    """What somebody asked for. ``law`` is the payload type (0 PCMU, 8 PCMA); ``source`` as it was asked, in words.
+
+    ``own``: we start it on the relay, so its control id is our tap id.
+    """
 
     law: int
     ptime: int
@@ -129,6 +146,9 @@ class Wish(NamedTuple):
     source: str | None
     call_id: str | None = None
     node_id: str | None = None
+    control_id: str | None = None
+    device: str = "rtp"
+    own: bool = False
 
     @property
     def codec(self) -> str:
@@ -165,7 +185,13 @@ class Tap:
     limits: Limits
     requested_unix_ns: int
     since_ns: int  # when it came into its state
+    uri: str | None = None  # of a ``ws`` device; holds a secret
+    secret: str | None = None  # the path by which the platform calls us back for it
     state: State = State.REQUESTED
+    word: Word = Word.NOBODYS
+    durable: bool = False  # rule C1 is
+    accepted: bool = False  # by the relay; an open port needs nobody's consent
+    closed: bool = False  # the worker was told to end it
     listening_unix_ns: int | None = None
     receiving_unix_ns: int | None = None
     heard_ns: int | None = None  # the newest packet of the source
@@ -206,24 +232,44 @@ def due(tap: Tap, now_ns: int, reported_ns: int) -> Due | None:
     """Return why a tap must end now, if it must. ``reported_ns``: when its worker last reported, by the same clock."""
     limits = tap.limits
     match tap.state:
-        case State.REQUESTED if now_ns - tap.since_ns >= limits.opening_ns:
-            return Due(Ending.REFUSED, Problem("not_opened", f"not open after {_s(limits.opening_ns)}", "see /readyz"))
+        case State.REQUESTED if now_ns - tap.since_ns >= opening_ns(tap):
+            return Due(Ending.REFUSED, Problem("not_opened", f"not open after {_s(opening_ns(tap))}", "see /readyz"))
         case State.LISTENING if limits.start_ns is not None and reported_ns - tap.since_ns >= limits.start_ns:
             return Due(Ending.NO_PACKETS, _nothing_came(tap, limits.start_ns))
         case State.RECEIVING if limits.longest_ns is not None and now_ns - tap.since_ns >= limits.longest_ns:
             return Due(Ending.MAX_DURATION)
-        case State.RECEIVING if limits.silence_ns is not None and tap.heard_ns is not None:
-            return Due(Ending.SILENCE) if reported_ns - tap.heard_ns >= limits.silence_ns else None
+        case State.RECEIVING if tap.heard_ns is not None:
+            silence_ns = borne_ns(tap)
+            if silence_ns is not None and reported_ns - tap.heard_ns >= silence_ns:
+                return Due(Ending.SILENCE)
     return None
+
+
+def opening_ns(tap: Tap) -> int:
+    """How long a tap may be ``requested``: for our own the relay's answer comes on top."""
+    return tap.limits.opening_ns + (RELAY_NS if tap.wish.own else 0)
+
+
+def borne_ns(tap: Tap) -> int | None:
+    """How much silence a tap may have now (rule D6); None: any."""
+    match tap.word:
+        case Word.TAPPING:
+            return None
+        case Word.AWAY:
+            return AWAY_SILENCE_NS
+    return tap.limits.silence_ns
 
 
 def _nothing_came(tap: Tap, waited_ns: int) -> Problem:
     """Rule D5: a hint at the likeliest reason."""
     foreign, invalid = tap.counts.foreign, tap.counts.invalid
-    if foreign:
+    if tap.wish.device == "ws":
+        hint = "did the platform reach [ws].uri, through the firewall and with a certificate that it trusts?"
+    elif foreign:
+        told = tap.wish.source or (f"{tap.wish.announced[0]}:{tap.wish.announced[1]}" if tap.wish.announced else None)
         hint = (
-            f"{foreign} datagrams came from elsewhere than the source asked for ({tap.wish.source or tap.wish.policy}):"
-            " ask for the address that the sender really has"
+            f"{foreign} datagrams came from elsewhere than the source asked for ({told or tap.wish.policy}):"
+            " ask for the address that the sender really has, or see [media].source"
         )
     elif invalid:
         hint = f"{invalid} datagrams came that are no RTP with G.711: look at the sender's codec and payload type"

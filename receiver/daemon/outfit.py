@@ -3,6 +3,7 @@
 import os
 import resource
 import socket
+import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -13,11 +14,14 @@ import structlog
 
 from receiver import link
 from receiver.archive import names
-from receiver.control.taps import SECOND, Limits
+from receiver.control.taps import CODECS, SECOND, Limits
+from receiver.control.wsdevice import WsDoor
+from receiver.forms import endpoint
 from receiver.ledger.rows import Summary
 from receiver.net.ports import Ports
 from receiver.settings import ConfigError, Settings
 
+LAWS: Final = {name: law for law, name in CODECS.items()}
 OPENING_NS: Final = 5 * SECOND  # how long a POST waits for rule C1
 SPARE_DESCRIPTORS: Final = 256
 
@@ -60,6 +64,20 @@ def ports(settings: Settings) -> Ports:
     """The pool of UDP ports."""
     pool = settings.media.port_range
     return Ports(settings.media.bind, pool[0], pool[-1], step=pool.step, cooldown_s=settings.media.cooldown_s)
+
+
+async def open_ws(door: WsDoor, settings: Settings) -> None:
+    """Let the WebSocket door listen. Raises `ConfigError` where that cannot be."""
+    ws = settings.ws
+    assert ws.listen is not None
+    host, port = endpoint(ws.listen)
+    try:
+        await door.start(host, port, ws.certificate, ws.key)
+    except ssl.SSLError as error:
+        found = f"{ws.certificate}, {ws.key} ({error.reason})"
+        raise ConfigError([f"ws.certificate: expected a certificate and its key, found {found}"]) from error
+    except OSError as error:
+        raise ConfigError([f"ws.listen: cannot listen on {ws.listen}: {error.strerror}"]) from error
 
 
 def require_bindable(address: str) -> None:

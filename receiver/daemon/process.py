@@ -1,32 +1,23 @@
-"""The daemon put together from its rooms, from start to stop."""
+"""The daemon: what records, and the doors by which it is asked, from start to stop."""
 
 import asyncio
 import signal
-import sqlite3
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
 import structlog
 from aiohttp import web
 
-from receiver import __version__, crew, link
-from receiver.api.app import make_app
+from receiver import __version__, crew
+from receiver.api.app import make_app, make_callbacks
 from receiver.api.house import Defaults, House
-from receiver.control.roster import Means, NotNow, Roster
-from receiver.control.stock import take_stock
+from receiver.control.door import Door
 from receiver.daemon import outfit
-from receiver.ledger.clerk import Clerk
-from receiver.ledger.folder import Folder, FolderError
-from receiver.ledger.rebuild import open_ledger, rebuild
-from receiver.ledger.rows import Summary
-from receiver.net.ports import NoPort, Port
+from receiver.daemon.recorder import Recorder
+from receiver.forms import endpoint
 from receiver.settings import ConfigError, Settings
-from receiver.watch.counters import Counters
-from receiver.watch.health import Health
 
-HEARTBEAT_S: Final = 0.5
 LEAVING_S: Final = 3.0  # of stop_timeout_s, for the workers to drain, commit and leave
 HURRIED_S: Final = 1.0  # the same after a second signal
 
@@ -34,194 +25,92 @@ log = structlog.get_logger("daemon")
 
 
 class Daemon:
-    """Everything between `start` and `stop`. Also the owner whom the crew asks and tells.
+    """Everything between `start` and `stop`. ``command`` and ``relay_door``: see `Recorder`."""
 
-    ``command`` is what a worker is started with; tests put a stand-in there.
-    """
-
-    def __init__(self, settings: Settings, command: Sequence[str] = crew.COMMAND) -> None:
-        self._settings, self._command = settings, command
-        self._health, self._counters = Health(), Counters()
-        self._stopping = False
+    def __init__(
+        self, settings: Settings, command: Sequence[str] = crew.COMMAND, relay_door: Door | None = None
+    ) -> None:
+        self._settings = settings
+        self.recorder = Recorder(settings, command, relay_door)
+        self._runners: list[web.AppRunner] = []
 
     async def start(self) -> None:
         """Begin. Raises `FolderError`, `ConfigError`."""
-        settings = self._settings
-        outfit.require_bindable(settings.media.bind)
-        self._folder = await asyncio.to_thread(Folder, settings.storage.path)
+        await self.recorder.open()
         try:
-            self._clerk = await self._open_books()
+            await self._open_doors()
         except BaseException:
-            self._folder.release()
+            await self._close_doors()
+            await self.recorder.close()
             raise
-        self._ports = outfit.ports(settings)
-        workers = settings.media.workers
-        slots = -(-settings.media.max_taps // workers)
-        orders = [outfit.configure(settings, each, slots) for each in range(workers)]
-        self._crew = crew.Crew(orders, self, self._command, (self._folder.lock,), outfit.environ(settings))
-        means = Means(
-            send=self._crew.send,
-            take=self._take,
-            give_back=self._ports.give_back,
-            clerk=self._clerk,
-            stem=self._stem,
-            address=settings.media.advertised,
-            limits=outfit.limits(settings),
-        )
-        self._roster = Roster(means, workers, slots, settings.media.max_taps)
-        for worker in range(workers):
-            self._health.complain(f"worker {worker}", "starting")
-        try:
-            await self._open_door()
-        except BaseException:
-            await self._crew.stop(0)
-            await self._clerk.close()
-            self._folder.release()
-            raise
-        outfit.raise_descriptor_limit(settings.media.max_taps)
-        self._crew.start()
-        self._heart = asyncio.ensure_future(self._beat())
+        self.recorder.start()
         self._announce()
 
     @property
     def url(self) -> str:
         """Where the API answers."""
-        host, port = self._runner.addresses[0][:2]
+        host, port = self._runners[0].addresses[0][:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @property
     def failed(self) -> "asyncio.Future[int]":
         """Done, with an exit status, when a worker cannot start for a reason that stays."""
-        return self._crew.failed
+        return self.recorder.crew.failed
 
     async def stop(self, hurry: "asyncio.Future[None] | None" = None) -> int:
         """Rule D7; return how many taps have no outcome yet. ``hurry`` done: wait for no recording any more."""
-        log.info("going down", taps=self._roster.states())
-        self._stopping = True
-        self._health.complain("daemon", "going down")
+        log.info("going down", taps=self.recorder.roster.states())
+        self.recorder.health.complain("daemon", "going down")
         limit_s = self._settings.daemon.stop_timeout_s
         leaving_s = min(LEAVING_S, limit_s / 3)
-        waited: list[asyncio.Future[Any]] = [hurry] if hurry else []
-        closing = asyncio.ensure_future(self._roster.close(limit_s - leaving_s))
-        waited.append(closing)
-        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        closing.cancel()
+        await self.recorder.finish(limit_s - leaving_s, hurry)
         if hurry is not None and hurry.done():
             leaving_s = min(leaving_s, HURRIED_S)
-        self._heart.cancel()
-        unfinished = sum(self._roster.states().values())
-        await self._runner.cleanup()
-        await self._crew.stop(leaving_s)
-        self._roster.abandon()
-        await self._clerk.close()
-        self._folder.release()
+        await self._close_doors()
+        unfinished = await self.recorder.close(leaving_s)
         log.info("gone", unfinished=unfinished)
         return unfinished
 
-    # --- what the crew asks and tells
-
-    def belongings(self, worker: int) -> Iterator[tuple[link.ToWorker, Sequence[int]]]:
-        """What a worker must be told."""
-        return self._roster.belongings(worker)
-
-    def began(self, worker: int) -> None:
-        """A worker records."""
-        self._health.recover(f"worker {worker}")
-        self._roster.began(worker)
-
-    def died(self, worker: int) -> None:
-        """A worker is away."""
-        if not self._stopping:
-            self._health.complain(f"worker {worker}", "restarting")
-        self._roster.died(worker)
-
-    def hear(self, worker: int, message: link.ToControl) -> None:
-        """A worker says something."""
-        match message:
-            case link.Repaired():
-                verb = partial(take_stock, self._clerk.ledger, message.sidecars, self._stem, time.time_ns())
-                self._clerk.post(verb)
-                if message.sidecars:
-                    log.warning("recordings were recovered", recordings=len(message.sidecars))
-            case link.Report():
-                self._counters.note(worker, message.tallies, message.gauges)
-            case link.Refused(code="storage"):
-                self._health.complain("storage", message.message)
-            case link.Opened():
-                self._health.recover("storage")
-        self._roster.hear(worker, message)
-
     # --- inside
 
-    async def _open_books(self) -> Clerk:
-        """The ledger, with everything in it that lies on the disk."""
+    async def _open_doors(self) -> None:
+        house, http = self._house(), self._settings.http
+        await self._listen(make_app(house), "http.listen", http.listen)
+        if http.callbacks_listen is not None:
+            await self._listen(make_callbacks(house), "http.callbacks_listen", http.callbacks_listen)
+
+    async def _listen(self, app: web.Application, key: str, where: str) -> None:
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await runner.setup()
+        self._runners.append(runner)
         try:
-            ledger, broken = open_ledger(self._folder.ledger)
-        except (sqlite3.Error, OSError) as error:
-            raise FolderError(
-                f"the ledger {self._folder.ledger} cannot be opened: {error}", "look at the disk"
-            ) from error
-        if broken:
-            log.error("ledger was broken, it is rebuilt", why=broken)
-        if broken or ledger.fresh or ledger.open_taps():
-            found = await asyncio.to_thread(rebuild, ledger, self._folder.path, time.time_ns())
-            log.info("ledger was brought up to date", **found._asdict())
-        return Clerk(ledger, self._told_by_ledger)
+            await web.TCPSite(runner, *endpoint(where)).start()
+        except OSError as error:
+            raise ConfigError([f"{key}: cannot listen on {where}: {error.strerror}"]) from error
 
-    def _told_by_ledger(self, error: sqlite3.Error | None) -> None:
-        if error is None:
-            self._health.recover("ledger")
-        else:
-            self._health.complain("ledger", str(error))
+    async def _close_doors(self) -> None:
+        while self._runners:
+            await self._runners.pop().cleanup()
 
-    async def _open_door(self) -> None:
-        settings = self._settings
-        house = House(
-            roster=self._roster,
-            clerk=self._clerk,
-            counters=self._counters,
-            health=self._health,
-            workers=self._crew.states,
-            present=partial(outfit.present, self._folder.path / "ready"),
-            defaults=Defaults(
-                settings.taps.codec, settings.taps.ptime_ms, settings.taps.direction, settings.taps.layout
-            ),
+    def _house(self) -> House:
+        settings, recorder = self._settings, self.recorder
+        taps = settings.taps
+        return House(
+            roster=recorder.roster,
+            clerk=recorder.clerk,
+            counters=recorder.counters,
+            health=recorder.health,
+            workers=recorder.crew.states,
+            present=partial(outfit.present, recorder.folder.path / "ready"),
+            defaults=Defaults(taps.codec, taps.ptime_ms, taps.direction, taps.layout),
             address=settings.media.advertised,
             allow_list=bool(settings.media.allow),
             token=settings.http.token,
+            client=recorder.relay.client if recorder.relay else None,
+            policy=settings.media.source,
+            ws=recorder.ws is not None,
+            public_url=settings.http.public_url,
         )
-        self._runner = web.AppRunner(make_app(house), access_log=None, handle_signals=False, shutdown_timeout=1.0)
-        await self._runner.setup()
-        host, port = settings.http.endpoint
-        try:
-            await web.TCPSite(self._runner, host, port).start()
-        except OSError as error:
-            await self._runner.cleanup()
-            raise ConfigError([f"http.listen: cannot listen on {settings.http.listen}: {error.strerror}"]) from error
-
-    def _take(self) -> Port:
-        try:
-            return self._ports.take()
-        except NoPort as error:
-            cooled_s = error.cooled_in_s
-            raise NotNow("no_port", str(error), 10 if cooled_s is None else max(1, cooled_s)) from error
-        except OSError as error:
-            log.error("no port can be bound", error=str(error))
-            raise NotNow("no_port", f"no port can be bound: {error.strerror}", 10) from error
-
-    def _stem(self, summary: Summary) -> str | None:
-        """A recording's path below ready/, without suffix, if its sidecar lies there. Blocking."""
-        stem = outfit.stem_of(summary, self._settings.storage.name)
-        return stem if stem and (self._folder.path / "ready" / f"{stem}.json").exists() else None
-
-    async def _beat(self) -> None:
-        while True:
-            try:
-                self._roster.tick()
-                self._crew.check()
-            except Exception:  # a defect, and the other taps' timers must go on
-                log.exception("heartbeat failed")
-            await asyncio.sleep(HEARTBEAT_S)
 
     def _announce(self) -> None:
         settings = self._settings
@@ -234,11 +123,13 @@ class Daemon:
             "tapdeck runs",
             version=__version__,
             url=self.url,
-            directory=str(self._folder.path),
+            directory=str(settings.storage.path),
             ports=media.ports,
             workers=media.workers,
             max_taps=media.max_taps,
             memory_mb=media.max_taps * media.window * 2 // 1_000_000,  # at most: a row is taken with its tap
+            relay=settings.relay.host if settings.relay.on else None,
+            ws=settings.ws.listen,
         )
 
 

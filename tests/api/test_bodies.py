@@ -1,6 +1,7 @@
 """What comes in, and what is made of it."""
 
 import contextlib
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from receiver.api import bodies
 from receiver.api.bodies import DeviceBody, Page, Source, SrtpBody, TapBody, source_of, wish_of
 from receiver.api.house import Defaults
 from receiver.api.problems import Trouble
+from receiver.control.means import NotNow
 from receiver.ledger.store import Where
 
 
@@ -21,6 +23,21 @@ class Inn:
     defaults = Defaults("PCMU", 20, "both", "mono")
     address: str | None = "127.0.0.1"
     allow_list = False
+    client: Any = None
+    policy = "announced"
+    ws = False
+
+
+class Relayed(Inn):
+    """One with a relay that is up, and knows one call."""
+
+    client = SimpleNamespace(up=True, calls={"c-1": SimpleNamespace(node_id="n-1")})
+
+
+class Doored(Relayed):
+    """One with a door for ws devices, too."""
+
+    ws = True
 
 
 def wish(house: Any = Inn, **given: Any) -> Any:
@@ -53,10 +70,10 @@ def test_a_device_may_say_codec_and_ptime_or_be_a_bare_word() -> None:
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
-        ({"call_id": "c"}, "no_relay", "call_id: this version has no relay"),
-        ({"node_id": "n"}, "no_relay", "relay"),
-        ({"device": "ws"}, "not_in_this_version", 'device "ws": this version does not have it yet'),
-        ({"device": DeviceBody(type="ws")}, "not_in_this_version", "ws"),
+        ({"call_id": "c", "source": None}, "no_relay", "call_id: there is no relay"),
+        ({"node_id": "n"}, "node_id", "it goes with a call_id"),
+        ({"device": "ws"}, "no_ws", 'device "ws": there is no door for it'),
+        ({"device": DeviceBody(type="ws")}, "no_ws", "ws"),
         ({"srtp": SrtpBody("AES_CM_128_HMAC_SHA1_80", "hush")}, "not_in_this_version", "srtp: this version"),
         ({"codec": "OPUS"}, "not_in_this_version", 'codec "OPUS"'),
         ({"device": DeviceBody(codec="OPUS")}, "not_in_this_version", 'codec "OPUS"'),
@@ -74,6 +91,55 @@ def test_what_cannot_be_met_is_refused_by_name(given: dict[str, Any], code: str,
     assert said in trouble.detail
     assert "hush" not in trouble.detail
     assert 400 <= trouble.status < 600
+
+
+def test_a_tap_of_our_own_is_asked_for_by_its_call_and_hears_whom_the_relay_announces() -> None:
+    made = wish(Relayed, call_id="c-1", source=None)
+    assert (made.own, made.call_id, made.node_id) == (True, "c-1", "n-1")
+    assert (made.policy, made.announced) == ("announced", None)
+    made = wish(Relayed, call_id="theirs", node_id="n-9", source=None, codec="pcma")
+    assert (made.own, made.node_id, made.codec) == (True, "n-9", "PCMA")
+    assert not wish(Relayed).own
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [
+        ({"call_id": "theirs", "source": None}, "node_id", "the daemon does not know this call"),
+        ({"call_id": "c-1", "source": "any"}, "source", "the relay announces it"),
+    ],
+)
+def test_what_the_relay_must_know_is_asked_for_by_name(given: dict[str, Any], code: str, said: str) -> None:
+    trouble = refused(wish, Relayed, **given)
+    assert (trouble.status, trouble.code) == (400, code)
+    assert said in trouble.detail
+
+
+def test_d1_while_the_relay_is_away_one_is_told_when_to_ask_again() -> None:
+    class Away(Inn):
+        client = SimpleNamespace(up=False, calls={})
+
+    with pytest.raises(NotNow) as later:
+        wish(Away, call_id="c-1", node_id="n-1", source=None)
+    assert (later.value.code, later.value.retry_s) == ("relay_away", 5)
+
+
+def test_the_relay_sends_to_ipv4_only_but_a_door_has_a_name() -> None:
+    class Sixth(Doored):
+        address = "2001:db8::1"
+
+    assert "[media].advertise" in refused(wish, Sixth, call_id="c-1", source=None).detail
+    made = wish(Sixth, call_id="c-1", source=None, device="ws")
+    assert (made.own, made.device) == (True, "ws")
+
+
+def test_who_knows_a_ws_devices_uri_may_send() -> None:
+    class Nameless(Doored):
+        address = None
+
+    made = wish(Nameless, device="ws", source=None)
+    assert (made.device, made.own, made.policy) == ("ws", False, "exact")
+    assert refused(wish, Doored, device="ws", source="any").code == "source"
 
 
 def test_without_an_address_to_tell_the_key_is_named() -> None:

@@ -1,11 +1,13 @@
 """The routes of taps."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
 from receiver import link
 from receiver.api import taps as routes
+from receiver.control.taps import Tap
 from tests.api.made import Outside, problem
 
 ASK = {"source": "any", "labels": {"team": "blue"}}
@@ -135,8 +137,60 @@ async def test_b5_another_source_may_be_told(outside: Outside) -> None:
     assert (response.status, (await response.json())["source"]) == (200, "192.0.2.1:5")
     (order,) = outside.world.orders(link.Source)
     assert (order.policy, order.announced) == ("exact", ("192.0.2.1", 5))
-    await problem(await client.patch(f"/v1/taps/{tap['id']}", json={"labels": {}}), 400, "invalid_body")
+    await problem(await client.patch(f"/v1/taps/{tap['id']}", json={"colour": "red"}), 400, "invalid_body")
+    await problem(await client.patch(f"/v1/taps/{tap['id']}", json={}), 400, "empty")
     await problem(await client.patch(f"/v1/taps/{tap['id']}", json={"source": "x"}), 400, "source")
     await client.post(f"/v1/taps/{tap['id']}/stop?wait=ready")
     await problem(await client.patch(f"/v1/taps/{tap['id']}", json={"source": "any"}), 409, "over")
     await problem(await client.patch("/v1/taps/nobody", json={"source": "any"}), 404, "no_such_tap")
+
+
+RELAY = SimpleNamespace(up=True, calls={"c-1": SimpleNamespace(node_id="n-1")})
+
+
+class Attendant:
+    """Speaks with a relay that takes its time."""
+
+    def begin(self, tap: Tap) -> None:
+        pass
+
+    def leave(self, tap: Tap) -> bool:
+        return False
+
+
+async def test_a_tap_on_the_relay_is_answered_as_soon_as_its_port_is_bound(outside: Outside) -> None:
+    outside.world.roster.attended_by(Attendant())
+    client = await outside.client(client=RELAY)
+    response = await client.post("/v1/taps", json={"call_id": "c-1", "labels": {"team": "blue"}})
+    tap = await response.json()
+    assert (response.status, tap["state"], tap["call_id"], tap["node_id"]) == (201, "requested", "c-1", "n-1")
+    assert tap["control_id"] == tap["id"]
+    assert "status_url" not in tap
+    waiting = asyncio.ensure_future(client.post("/v1/taps?wait=receiving", json={"call_id": "c-1"}))
+    await outside.world.soon(lambda: [each.durable for each in outside.world.roster.living()] == [True, True])
+    one, other = outside.world.roster.living()
+    outside.world.roster.accept(other, ("203.0.113.9", 7))
+    outside.world.report(other)
+    assert (await (await waiting).json())["state"] == "receiving"
+    await problem(await client.patch(f"/v1/taps/{one.id}", json={"call_id": "c-2"}), 409, "own_tap")
+    patched = await (await client.patch(f"/v1/taps/{one.id}", json={"labels": {"a": "b"}})).json()
+    assert patched["labels"] == {"a": "b"}
+
+
+async def test_which_call_an_open_tap_belongs_to_may_be_told(outside: Outside) -> None:
+    client = await outside.client()
+    tap = await (await client.post("/v1/taps", json=ASK)).json()
+    known = {"call_id": "c-7", "node_id": "n-7", "control_id": "theirs", "labels": {"x": "y"}}
+    patched = await (await client.patch(f"/v1/taps/{tap['id']}", json=known)).json()
+    assert {name: patched[name] for name in known} == known
+    (order,) = outside.world.orders(link.Amend)
+    assert (order.call_id, order.node_id, order.control_id, order.labels) == ("c-7", "n-7", "theirs", {"x": "y"})
+    found = await (await client.get("/v1/taps?call_id=c-7")).json()
+    assert [each["id"] for each in found["taps"]] == [tap["id"]]
+
+
+async def test_another_source_cannot_be_told_of_a_door(outside: Outside) -> None:
+    client = await outside.client(ws=True)
+    tap = await (await client.post("/v1/taps", json={"device": "ws"})).json()
+    assert tap["uri"] == "wss://here.example/20000"
+    await problem(await client.patch(f"/v1/taps/{tap['id']}", json={"source": "any"}), 409, "ws")

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from receiver.api.views import recording_view, sound_of, view_of, view_of_row
-from receiver.control.taps import Counts, State
+from receiver.control.taps import Counts, State, Word
 from receiver.ledger.rows import RecordingRow, Summary
+from tests.control.made import WISH
 from tests.control.test_taps import tap
 from tests.ledger.made import tap as row
 
@@ -41,7 +42,7 @@ def test_what_is_not_known_is_absent() -> None:
 
 def test_a_tap_that_lives_shows_what_was_last_reported() -> None:
     made = tap(State.RECEIVING, counts=Counts(packets=5, lost=1), heard_unix_ns=1_790_000_000_000_000_000)
-    view = shown(view_of(made, "127.0.0.1"))
+    view = shown(view_of(made, "127.0.0.1", None))
     assert view["counts"]["packets"] == 5
     assert view["last_packet_at"] == "2026-09-21T14:13:20Z"
     assert "outcome" not in view
@@ -74,3 +75,28 @@ def test_a_recording_is_its_sidecar_in_short_with_its_path() -> None:
         "complete",
     )
     assert "path" not in recording_view(recording(), None, False)
+
+
+def test_d9_a_ws_devices_uri_is_shown_while_its_tap_lives_and_stands_in_no_row() -> None:
+    made = tap(State.LISTENING, wish=WISH._replace(device="ws"), uri="wss://media.example/x7")
+    view = shown(view_of(made, "127.0.0.1", None))
+    assert view["device"] == {"type": "ws", "params": {"uri": "wss://media.example/x7", "codec": "PCMU"}}
+    assert view["tap_audio"] == {"type": "ws", "uri": "wss://media.example/x7", "codec": "PCMU"}
+    assert view["uri"] == "wss://media.example/x7"
+    later = shown(view_of_row(row(1, device="ws", address=None, port=None)))
+    assert "uri" not in later
+    assert "device" not in later
+
+
+@pytest.mark.parametrize(
+    ("public_url", "status_url"),
+    [(None, "/v1/callbacks/s3"), ("https://media.example/", "https://media.example/v1/callbacks/s3")],
+)
+def test_an_open_tap_says_where_the_platform_may_call_back(public_url: str | None, status_url: str) -> None:
+    assert shown(view_of(tap(State.LISTENING, secret="s3"), "127.0.0.1", public_url))["status_url"] == status_url
+    assert "status_url" not in shown(view_of(tap(State.LISTENING), "127.0.0.1", public_url))
+
+
+def test_d6_whose_word_there_is_is_shown_where_there_is_one() -> None:
+    assert shown(view_of(tap(State.RECEIVING, word=Word.AWAY), "127.0.0.1", None))["relay"] == "away"
+    assert "relay" not in shown(view_of(tap(State.RECEIVING), "127.0.0.1", None))

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from receiver import link
-from receiver.control.roster import Means, NotNow, Roster
+from receiver.control.means import Berth, Means, NotNow
+from receiver.control.roster import Roster
 from receiver.control.taps import SECOND, Limits, Tap, Wish
 from receiver.ledger.clerk import Clerk
 from receiver.ledger.rows import Summary, TapRow
@@ -18,12 +19,11 @@ LIMITS = Limits(opening_ns=5 * SECOND, start_ns=30 * SECOND, silence_ns=60 * SEC
 WISH = Wish(0, 20, "both", "mono", {"team": "blue"}, "any", None, "any")
 
 
-class FakePort:
+class FakeSocket:
     """Only its number matters here."""
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.socket = self
 
     def fileno(self) -> int:
         return self.number
@@ -35,12 +35,12 @@ class World:
     def __init__(self, directory: Path, workers: int = 1, slots: int = 4, most: int = 4, ports: int = 9) -> None:
         self.now_ns, self.wall_ns = 1000 * SECOND, NOON
         self.told: list[tuple[int, link.ToWorker, tuple[int, ...]]] = []
-        self.free = [FakePort(20_000 + number) for number in range(ports)]
+        self.free = [20_000 + number for number in range(ports)]
         self.given_back: list[int] = []
         self.clerk = Clerk(Ledger(directory / "ledger.sqlite3"))
         means = Means(
-            send=self.send, take=self.take, give_back=self.give_back, clerk=self.clerk, stem=self.stem,
-            address="127.0.0.1", limits=LIMITS, clock_ns=lambda: self.now_ns, unix_ns=lambda: self.wall_ns,
+            send=self.send, take=self.take, clerk=self.clerk, stem=self.stem, address="127.0.0.1", limits=LIMITS,
+            clock_ns=lambda: self.now_ns, unix_ns=lambda: self.wall_ns,
         )  # fmt: skip
         self.roster = Roster(means, workers, slots, most)
         for worker in range(workers):
@@ -49,13 +49,12 @@ class World:
     def send(self, worker: int, message: link.ToWorker, descriptors: Sequence[int]) -> None:
         self.told.append((worker, message, tuple(descriptors)))
 
-    def take(self) -> FakePort:
+    def take(self, wish: Wish) -> Berth:
         if not self.free:
             raise NotNow("no_port", "no free port", 10)
-        return self.free.pop(0)
-
-    def give_back(self, port: FakePort) -> None:
-        self.given_back.append(port.number)
+        number = self.free.pop(0)
+        uri, source = (f"wss://here.example/{number}", ("127.0.0.1", 4)) if wish.device == "ws" else (None, None)
+        return Berth(number, FakeSocket(number), lambda: self.given_back.append(number), uri, source)
 
     def stem(self, summary: Summary) -> str:
         return f"2026/{summary.recording_id}"
@@ -129,7 +128,7 @@ class World:
         await self.clerk.close()
 
 
-def sidecar(tap: Tap, outcome: str = "complete", ending: str = "stopped", **given: Any) -> bytes:
+def sidecar(tap: Any, outcome: str = "complete", ending: str = "stopped", **given: Any) -> bytes:
     """What a worker leaves in ready/."""
     document = {"recording_id": tap.recording_id, "tap_id": tap.id, "outcome": outcome, "ending": ending, "file": None}
     return json.dumps(document | given).encode()

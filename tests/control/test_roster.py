@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from receiver import link
-from receiver.control.roster import NotNow, TapFailed
+from receiver.control.means import NotNow, TapFailed
 from receiver.control.taps import FINAL, Ending, State, Tap
 from receiver.ledger.rows import FINAL_STATES, Problem, TapRow
-from tests.control.made import NOON, WISH, FakePort, World
+from tests.control.made import NOON, WISH, World
 
 
 def state_of(tap: Tap) -> State:
@@ -85,7 +85,10 @@ async def test_ledger_row_before_order_and_outcome_before_port(world: World) -> 
 
     ledger.ask = asked  # type: ignore[method-assign]
     ledger.end = booked  # type: ignore[method-assign]
-    world.roster._means = world.roster._means._replace(send=send, give_back=lambda port: seen.append("port given back"))
+    take = world.roster._means.take
+    world.roster._means = world.roster._means._replace(
+        send=send, take=lambda wish: take(wish)._replace(release=lambda: seen.append("port given back"))
+    )
     tap = await world.open()
     world.roster.stop(tap)
     world.finish(tap)
@@ -259,7 +262,7 @@ async def test_without_a_port_there_is_no_tap_and_no_slot_is_lost(tmp_path: Path
             await world.roster.open(WISH)
         assert refused.value.code == "no_port"
     assert await world.rows() == []
-    world.free.append(FakePort(7))
+    world.free.append(7)
     assert (await world.open()).port == 7
     await world.over()
 
@@ -475,3 +478,129 @@ async def _bring_to_an_end(world: World) -> None:
     for order in world.orders(link.Open):
         _finish(world, order, "degraded")
     assert await going == 0
+
+
+class Attendant:
+    """Who speaks with the relay: remembers what the roster asked, and takes its time."""
+
+    def __init__(self, leaves: bool = True) -> None:
+        self.leaves = leaves
+        self.begun: list[Tap] = []
+        self.left: list[Tap] = []
+
+    def begin(self, tap: Tap) -> None:
+        self.begun.append(tap)
+
+    def leave(self, tap: Tap) -> bool:
+        self.left.append(tap)
+        return self.leaves
+
+
+OWN: dict[str, Any] = {"own": True, "call_id": "c-1", "node_id": "n-1", "policy": "announced", "source": None}
+
+
+async def own_tap(world: World, attendant: Attendant, **more: Any) -> Tap:
+    """One of our own, durable, about to be asked for on the relay."""
+    world.roster.attended_by(attendant)
+    tap = await world.roster.ask(WISH._replace(**OWN | more))
+    world.roster.hear(0, link.Opened(tap.slot, tap.recording_id))
+    return tap
+
+
+async def test_b1_a_tap_of_our_own_is_asked_for_when_it_is_durable_and_read_when_it_is_accepted(world: World) -> None:
+    attendant = Attendant()
+    world.roster.attended_by(attendant)
+    tap = await world.roster.ask(WISH._replace(**OWN))
+    (order,) = world.orders(link.Open)
+    assert (order.held, order.announced, order.control_id) == (True, None, tap.id)
+    assert not attendant.begun
+    for _ in range(2):
+        world.roster.hear(0, link.Opened(tap.slot, tap.recording_id))
+    assert attendant.begun == [tap]
+    assert not tap.accepted
+    world.roster.accept(tap, ("203.0.113.9", 27_654))
+    assert world.orders(link.Answer) == [link.Answer(tap.slot, tap.recording_id, ("203.0.113.9", 27_654))]
+    assert tap.state is State.LISTENING
+    await world.calm()
+    assert (await world.row(tap.id)).control_id == tap.id
+
+
+async def test_k_a_worker_that_is_started_again_is_told_whether_the_relay_has_answered(world: World) -> None:
+    tap = await own_tap(world, Attendant())
+    held = [message.held for message, _ in world.roster.belongings(0) if isinstance(message, link.Open)]
+    world.roster.accept(tap, ("203.0.113.9", 27_654))
+    again = [message for message, _ in world.roster.belongings(0) if isinstance(message, link.Open)]
+    assert (held, again[0].held, again[0].announced) == ([True], False, ("203.0.113.9", 27_654))
+
+
+async def test_d7_a_tap_of_our_own_is_stopped_on_the_relay_before_the_worker_closes_it(world: World) -> None:
+    attendant = Attendant()
+    tap = await own_tap(world, attendant)
+    world.roster.accept(tap, None)
+    world.roster.stop(tap)
+    world.roster.stop(tap)
+    assert attendant.left == [tap]
+    assert tap.state is State.FINISHING
+    assert not world.orders(link.Close)
+    assert not [message for message, _ in world.roster.belongings(0) if isinstance(message, link.Close)]
+    world.roster.close_tap(tap)
+    assert [order.ending for order in world.orders(link.Close)] == ["stopped"]
+    world.finish(tap)
+    await world.roster.until(tap, FINAL, 10)
+    world.roster.close_tap(tap)  # the relay is slow: it is over by now
+    assert len(world.orders(link.Close)) == 1
+
+
+async def test_d4_a_tap_that_the_relay_refuses_is_closed_at_once(world: World) -> None:
+    tap = await own_tap(world, Attendant(leaves=False))
+    world.roster.stop(tap, Ending.REFUSED, Problem("relay_400", "no"))
+    (close,) = world.orders(link.Close)
+    assert (close.ending, close.problem) == ("refused", {"code": "relay_400", "message": "no", "hint": ""})
+    world.finish(tap, "failed", "refused")
+    await world.roster.until(tap, FINAL, 10)
+    assert tap.state is State.FAILED
+
+
+async def test_a_tap_that_was_stopped_before_it_was_durable_is_never_asked_for(world: World) -> None:
+    attendant = Attendant(leaves=False)
+    world.roster.attended_by(attendant)
+    tap = await world.roster.ask(WISH._replace(**OWN))
+    world.roster.stop(tap)
+    world.roster.hear(0, link.Opened(tap.slot, tap.recording_id))
+    assert not attendant.begun
+    assert len(world.orders(link.Close)) == 2  # the first one may have come too early for the worker
+
+
+async def test_b2_a_door_that_only_one_may_use_is_exact(world: World) -> None:
+    tap = await own_tap(world, Attendant(), device="ws")
+    (order,) = world.orders(link.Open)
+    assert (order.policy, order.announced) == ("exact", ("127.0.0.1", 4))
+    world.roster.accept(tap, ("203.0.113.9", 27_654))  # the platform's own word of itself says nothing of our pair
+    assert world.orders(link.Answer)[0].announced == ("127.0.0.1", 4)
+    await world.calm()
+    row = await world.row(tap.id)
+    assert (row.device, row.address, row.port) == ("ws", None, None)
+
+
+async def test_what_is_learned_of_a_tap_goes_to_the_worker_and_into_the_ledger(world: World) -> None:
+    tap = await world.open()
+    world.roster.amend(tap, call_id="c-9", labels={"team": "red"})
+    assert world.orders(link.Amend) == [
+        link.Amend(tap.slot, tap.recording_id, "c-9", None, None, {"team": "red"})
+    ]
+    await world.calm()
+    row = await world.row(tap.id)
+    assert (row.call_id, row.labels) == ("c-9", {"team": "red"})
+
+
+async def test_d10_an_open_tap_has_a_secret_of_its_own_while_it_lives(world: World) -> None:
+    one, other = await world.open(), await world.open()
+    assert one.secret is not None
+    assert one.secret != other.secret
+    assert world.roster.by_secret(one.secret) is one
+    world.roster.stop(one)
+    world.finish(one)
+    await world.roster.until(one, FINAL, 10)
+    assert world.roster.by_secret(one.secret) is None
+    assert (await own_tap(world, Attendant())).secret is None
+

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.control.taps import FINAL, NEXT, SECOND, Counts, Ending, Event, Limits, State, Tap, due
+from receiver.control.taps import FINAL, NEXT, SECOND, Counts, Ending, Event, Limits, State, Tap, Word, due
 from tests.control.made import LIMITS, WISH
 
 
@@ -135,3 +135,35 @@ def test_when_a_packet_was_heard_does_not_depend_on_what_the_wall_clock_is_set_t
     assert made.heard_ns == 102 * SECOND
     made.hear(103 * SECOND, at_unix_ns=9 * SECOND, heard_unix_ns=1 * SECOND)  # nor backwards
     assert made.heard_ns == 102 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("word", "borne_s"), [(Word.NOBODYS, 60), (Word.TAPPING, None), (Word.AWAY, 600), (Word.DOUBTFUL, 60)]
+)
+def test_d6_how_much_silence_is_borne_is_a_matter_of_whose_word_there_is(word: Word, borne_s: int | None) -> None:
+    made = tap(State.RECEIVING, word=word, heard_ns=0, limits=LIMITS._replace(longest_ns=None))
+    assert ending(made, (borne_s or 100_000) - 0.1) is None
+    assert ending(made, borne_s or 100_000) is (Ending.SILENCE if borne_s else None)
+
+
+def test_d6_a_tap_that_the_relay_says_goes_on_ends_by_its_longest_duration_all_the_same() -> None:
+    made = tap(State.RECEIVING, word=Word.TAPPING, heard_ns=0)
+    assert ending(made, 3600) is Ending.MAX_DURATION
+
+
+def test_a_tap_of_our_own_may_wait_for_the_relays_answer_longer_than_for_the_disk() -> None:
+    own = WISH._replace(own=True)
+    assert ending(tap(wish=own), 19.9) is None
+    assert ending(tap(wish=own), 20) is Ending.REFUSED
+
+
+def test_d5_the_hint_names_the_source_that_the_relay_announced_or_the_door() -> None:
+    wish = WISH._replace(source=None, announced=("203.0.113.9", 7))
+    up = due(tap(State.LISTENING, wish=wish, counts=Counts(foreign=1)), 30 * SECOND, 30 * SECOND)
+    assert up is not None
+    assert up.problem is not None
+    assert "(203.0.113.9:7)" in up.problem.hint
+    up = due(tap(State.LISTENING, wish=WISH._replace(device="ws")), 30 * SECOND, 30 * SECOND)
+    assert up is not None
+    assert up.problem is not None
+    assert "[ws].uri" in up.problem.hint

@@ -117,13 +117,13 @@ async def test_readyz_shows_workers_and_what_was_counted(alive: Alive) -> None:
 async def test_p3_a_killed_worker_goes_on_with_the_same_tap_and_readyz_says_so_meanwhile(alive: Alive) -> None:
     tap = await alive.tap()
     complaints: list[dict[str, str]] = []
-    died = alive.daemon._roster.died
+    died = alive.daemon.recorder.roster.died
 
     def dying(worker: int) -> None:
         died(worker)
-        complaints.append(alive.daemon._health.complaints)
+        complaints.append(alive.daemon.recorder.health.complaints)
 
-    alive.daemon._roster.died = dying  # type: ignore[method-assign]
+    alive.daemon.recorder.roster.died = dying  # type: ignore[method-assign]
     pid = (await alive.ask("/readyz"))[1]["workers"][0]["pid"]
     os.kill(pid, signal.SIGKILL)
     await alive.until(lambda: alive.ask("/livez"), lambda answer: bool(complaints))

@@ -1,0 +1,197 @@
+"""All that records, without a door to ask it by: storage folder, ledger, ports, crew, taps, relay.
+
+It starts in this order, because each step needs the one before: the folder is ours (exit 73 if not), the ledger knows
+what an earlier daemon left, the workers come up, rule C5 is done, every old tap has its outcome; from then on taps are
+accepted.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from typing import Final
+
+import structlog
+
+from receiver import crew, link
+from receiver.control.door import Door
+from receiver.control.means import Means
+from receiver.control.roster import Roster
+from receiver.control.stock import take_stock
+from receiver.control.wsdevice import WsDoor
+from receiver.daemon import outfit
+from receiver.daemon.berths import Berths
+from receiver.daemon.relay import Relay
+from receiver.ledger.clerk import Clerk
+from receiver.ledger.folder import Folder, FolderError
+from receiver.ledger.rebuild import open_ledger, rebuild
+from receiver.ledger.rows import Summary
+from receiver.settings import Settings
+from receiver.watch.counters import Counters
+from receiver.watch.health import Health
+
+HEARTBEAT_S: Final = 0.5
+
+log = structlog.get_logger("daemon")
+
+
+class Recorder:
+    """Also the owner whom the crew asks and tells.
+
+    ``command`` is what a worker is started with, ``relay_door`` where the relay is; tests put stand-ins there.
+    """
+
+    def __init__(
+        self, settings: Settings, command: Sequence[str] = crew.COMMAND, relay_door: Door | None = None
+    ) -> None:
+        self._settings, self._command, self._relay_door = settings, command, relay_door
+        self.health, self.counters = Health(), Counters()
+        self._stopping = False
+        self._leaving_s = 0.0
+        self._ends = AsyncExitStack()
+        self.records = asyncio.Event()
+        """Set when a worker records."""
+        self.ws: WsDoor | None = None
+        self.relay: Relay | None = None
+
+    async def open(self) -> None:
+        """Put it together; nothing runs yet. Raises `FolderError`, `ConfigError`."""
+        settings = self._settings
+        outfit.require_bindable(settings.media.bind)
+        try:
+            self.folder = await asyncio.to_thread(Folder, settings.storage.path)
+            self._ends.callback(self.folder.release)
+            self.clerk = await self._open_books()
+            self._ends.push_async_callback(self.clerk.close)
+            self._compose()
+            if self.ws is not None:
+                await outfit.open_ws(self.ws, settings)
+                self._ends.push_async_callback(self.ws.stop)
+        except BaseException:
+            await self._ends.aclose()
+            raise
+
+    def start(self) -> None:
+        """Let it run."""
+        outfit.raise_descriptor_limit(self._settings.media.max_taps)
+        for each in self.crew.states():
+            self.health.complain(f"worker {each['worker']}", "starting")
+        self.crew.start()
+        if self.relay is not None:
+            self.relay.start()
+            self._ends.push_async_callback(self.relay.stop)
+        heart = asyncio.ensure_future(self._beat())
+        self._ends.callback(heart.cancel)
+
+    async def finish(self, limit_s: float, hurry: "asyncio.Future[None] | None" = None) -> None:
+        """Accept nothing new, end all taps, wait until each has its outcome, the time is up, or ``hurry`` is done."""
+        self._stopping = True
+        if self.relay is not None:
+            await self.relay.answer_no_more()
+        closing = asyncio.ensure_future(self.roster.close(limit_s))
+        waited: list[asyncio.Future[object]] = [closing, *([hurry] if hurry else [])]  # type: ignore[list-item]
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
+
+    async def close(self, leaving_s: float = 0.0) -> int:
+        """Hang up on everybody; return how many taps have no outcome yet. Workers have ``leaving_s`` to leave."""
+        self._stopping, self._leaving_s = True, leaving_s
+        unfinished = sum(self.roster.states().values())
+        await self._ends.aclose()
+        return unfinished
+
+    # --- what the crew asks and tells
+
+    def belongings(self, worker: int) -> Iterator[tuple[link.ToWorker, Sequence[int]]]:
+        """What a worker must be told."""
+        return self.roster.belongings(worker)
+
+    def began(self, worker: int) -> None:
+        """A worker records."""
+        self.health.recover(f"worker {worker}")
+        self.roster.began(worker)
+        self.records.set()
+
+    def died(self, worker: int) -> None:
+        """A worker is away."""
+        if not self._stopping:
+            self.health.complain(f"worker {worker}", "restarting")
+        self.roster.died(worker)
+
+    def hear(self, worker: int, message: link.ToControl) -> None:
+        """A worker says something."""
+        match message:
+            case link.Repaired():
+                self.clerk.post(take_stock, self.clerk.ledger, message.sidecars, self.stem, time.time_ns())
+                if message.sidecars:
+                    log.warning("recordings were recovered", recordings=len(message.sidecars))
+            case link.Report():
+                self.counters.note(worker, message.tallies, message.gauges)
+            case link.Refused(code="storage"):
+                self.health.complain("storage", message.message)
+            case link.Opened():
+                self.health.recover("storage")
+        self.roster.hear(worker, message)
+
+    def stem(self, summary: Summary) -> str | None:
+        """A recording's path below ready/, without suffix, if its sidecar lies there. Blocking."""
+        stem = outfit.stem_of(summary, self._settings.storage.name)
+        return stem if stem and (self.folder.path / "ready" / f"{stem}.json").exists() else None
+
+    # --- inside
+
+    def _compose(self) -> None:
+        settings = self._settings
+        workers = settings.media.workers
+        slots = -(-settings.media.max_taps // workers)
+        orders = [outfit.configure(settings, each, slots) for each in range(workers)]
+        self.crew = crew.Crew(orders, self, self._command, (self.folder.lock,), outfit.environ(settings))
+        self.ws = WsDoor(settings.ws.uri) if settings.ws.uri is not None else None
+        means = Means(
+            send=self.crew.send,
+            take=Berths(outfit.ports(settings), self.ws).take,
+            clerk=self.clerk,
+            stem=self.stem,
+            address=settings.media.advertised,
+            limits=outfit.limits(settings),
+        )
+        self.roster = Roster(means, workers, slots, settings.media.max_taps)
+        self._ends.callback(self.roster.abandon)
+        self._ends.push_async_callback(self._dismiss)
+        if settings.relay.on:
+            self.relay = Relay(settings, self.roster, self.health, self._relay_door)
+
+    async def _dismiss(self) -> None:
+        await self.crew.stop(self._leaving_s)
+
+    async def _open_books(self) -> Clerk:
+        """The ledger, with everything in it that lies on the disk."""
+        try:
+            ledger, broken = open_ledger(self.folder.ledger)
+        except (sqlite3.Error, OSError) as error:
+            raise FolderError(
+                f"the ledger {self.folder.ledger} cannot be opened: {error}", "look at the disk"
+            ) from error
+        if broken:
+            log.error("ledger was broken, it is rebuilt", why=broken)
+        if broken or ledger.fresh or ledger.open_taps():
+            found = await asyncio.to_thread(rebuild, ledger, self.folder.path, time.time_ns())
+            log.info("ledger was brought up to date", **found._asdict())
+        return Clerk(ledger, self._told_by_ledger)
+
+    def _told_by_ledger(self, error: sqlite3.Error | None) -> None:
+        if error is None:
+            self.health.recover("ledger")
+        else:
+            self.health.complain("ledger", str(error))
+
+    async def _beat(self) -> None:
+        while True:
+            try:
+                self.roster.tick()
+                self.crew.check()
+            except Exception:  # a defect, and the other taps' timers must go on
+                log.exception("heartbeat failed")
+            await asyncio.sleep(HEARTBEAT_S)

@@ -1,0 +1,67 @@
+"""Where a tap's sound arrives: a port of the pool, or a door with sockets behind it."""
+
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from receiver.control.means import NotNow
+from receiver.control.wsdevice import WsDoor
+from receiver.daemon import berths as module
+from receiver.daemon.berths import Berths
+from receiver.net.ports import Ports
+from tests.control.made import WISH
+
+WS = WISH._replace(device="ws", law=8)
+
+
+@pytest.fixture
+async def door() -> AsyncIterator[WsDoor]:
+    made = WsDoor("wss://media.example/taps")
+    yield made
+    await made.stop()
+
+
+def pool() -> Ports:
+    return Ports("127.0.0.1", 27_700, 27_701, cooldown_s=60)
+
+
+async def test_a_port_is_taken_and_given_back_to_cool_down(door: WsDoor) -> None:
+    ports = pool()
+    berths = Berths(ports, door)
+    one, two = berths.take(WISH), berths.take(WISH)
+    assert {one.number, two.number} == {27_700, 27_701}
+    assert (one.uri, one.source) == (None, None)
+    with pytest.raises(NotNow) as full:
+        berths.take(WISH)
+    assert full.value.code == "no_port"
+    one.release()
+    two.release()
+    with pytest.raises(NotNow) as cooling:
+        berths.take(WISH)
+    assert 50 < cooling.value.retry_s <= 60
+
+
+async def test_a_ws_tap_has_a_uri_and_one_who_may_send_and_all_of_it_is_given_back(door: WsDoor) -> None:
+    berth = Berths(pool(), door).take(WS)
+    assert berth.uri is not None
+    assert berth.uri.startswith("wss://media.example/taps/")
+    assert berth.source is not None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.sendto(b"x", ("127.0.0.1", berth.number))
+        with pytest.raises(BlockingIOError):
+            berth.socket.recv(9)
+    assert len(door._expected) == 1
+    berth.release()
+    assert len(door._expected) == 0
+    assert berth.socket.fileno() == -1
+
+
+async def test_no_descriptor_left_is_not_now(door: WsDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(module, "open_pair", none_left)
+    with pytest.raises(NotNow, match="Too many open files"):
+        Berths(pool(), door).take(WS)
+    assert len(door._expected) == 0

@@ -1,0 +1,77 @@
+"""All that records, put together and taken apart; that it records is told by the daemon's tests and the journeys."""
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from receiver.control.relay import Credentials
+from receiver.control.taps import FINAL
+from receiver.daemon.recorder import Recorder
+from receiver.ledger.folder import Folder, FolderError
+from receiver.settings import ConfigError
+from tests.control.made import WISH
+from tests.control.relaypeer import RelayPeer
+from tests.daemon.made import STAND_IN, settings_for
+
+
+def sockets() -> int:
+    """How many descriptors this process has open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+async def test_it_runs_records_and_leaves_nothing(tmp_path: Path) -> None:
+    before = sockets()
+    relay = {"relay__project": "p", "relay__token": "t"}
+    recorder = Recorder(settings_for(tmp_path, **relay), STAND_IN, RelayPeer())
+    await recorder.open()
+    recorder.start()
+    async with asyncio.timeout(30):
+        await recorder.records.wait()
+    tap = await recorder.roster.open(WISH)
+    assert recorder.relay is not None
+    await recorder.relay.client.until_up(10)
+    await recorder.finish(10)
+    assert tap.state in FINAL
+    assert tap.ending == "shutdown"
+    assert await recorder.close(3) == 0
+    Folder(tmp_path).release()
+    assert sockets() <= before + 1  # the loop's own
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"media__bind": "203.0.113.77"}, "media.bind"),
+        ({"relay__project": "p", "relay__token": "t", "relay__ca_file": "/nowhere"}, "relay.ca_file"),
+        ({"ws__uri": "wss://x", "ws__certificate": __file__, "ws__key": __file__}, "ws.certificate"),
+    ],
+)
+async def test_what_cannot_be_leaves_the_folder_free(tmp_path: Path, keys: dict[str, str], said: str) -> None:
+    given = {"ws__listen": "127.0.0.1:0", **keys} if "ws__uri" in keys else keys
+    recorder = Recorder(settings_for(tmp_path, **given), STAND_IN)
+    with pytest.raises(ConfigError, match=said):
+        await recorder.open()
+    Folder(tmp_path).release()
+
+
+async def test_a_ws_door_that_is_taken_is_said_with_its_key(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        recorder = Recorder(settings_for(tmp_path, ws__listen=where, ws__uri="wss://x"), STAND_IN)
+        with pytest.raises(ConfigError, match=r"ws\.listen: cannot listen on"):
+            await recorder.open()
+    Folder(tmp_path).release()
+
+
+async def test_a_folder_that_somebody_has_is_not_ours(tmp_path: Path) -> None:
+    held = Folder(tmp_path)
+    with pytest.raises(FolderError, match="in use"):
+        await Recorder(settings_for(tmp_path), STAND_IN).open()
+    held.release()
+
+
+def test_d9_a_recorder_holds_its_keys_where_nobody_sees_them() -> None:
+    assert "PTsecret" not in repr(Credentials("p", "PTsecret"))
