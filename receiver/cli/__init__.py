@@ -19,11 +19,13 @@ from receiver import __version__
 COMMANDS = {
     "run": "The daemon.",
     "demo": "Record simulated callers on loopback and prove every sample.",
-    "tap": "Open, list, show, stop taps.",
+    "call": "Call a number, record the call, hang up.",
+    "tap": "Start, open, list, show, stop taps.",
+    "calls": "List the calls that the relay told of.",
     "recordings": "List recordings.",
     "check": "Audit a folder of recordings.",
     "config": "Check the configuration, show where each value comes from.",
-    "lab": "A telephone network in a box: send RTP.",
+    "lab": "A telephone network in a box: a switch, and callers.",
     "worker": "",
 }
 """Name → short help; one without is not listed (``worker`` is started by the daemon, not by a person)."""

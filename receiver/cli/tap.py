@@ -1,4 +1,4 @@
-"""``tapdeck tap open|list|show|stop``."""
+"""``tapdeck tap start|open|list|show|stop``."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from receiver.cli.common import print_json, print_table, with_config, with_json
 
 @click.group()
 def command() -> None:
-    """Open, list, show, stop taps."""
+    """Start, open, list, show, stop taps."""
 
 
 def labels_of(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -24,6 +24,27 @@ def labels_of(context: click.Context, option: click.Parameter, given: tuple[str,
             raise click.BadParameter(f"expected NAME=VALUE, found {text!r}")
         labels[name] = value
     return labels
+
+
+@command.command("start")
+@click.option("--call-id", required=True, help="The call to tap.")
+@click.option("--node-id", help="Its node; not needed for a call that the daemon knows (`tapdeck calls`).")
+@click.option("--direction", type=click.Choice(["speak", "listen", "both"]), help="Whom one will hear.")
+@click.option("--layout", type=click.Choice(["mono", "stereo"]))
+@click.option("--codec", type=click.Choice(["PCMU", "PCMA", "OPUS"], case_sensitive=False))
+@click.option("--device", type=click.Choice(["rtp", "ws"]))
+@click.option("--label", "labels", multiple=True, callback=labels_of, metavar="K=V", help="Kept in the sidecar.")
+@click.option("--wait", is_flag=True, help="Return when the first packet has come.")
+@with_daemon
+@with_config
+@with_json
+def start_tap(
+    labels: dict[str, str], wait: bool, url: str | None, config: Path | None, as_json: bool, **wishes: str | None
+) -> None:
+    """Tap a call over the relay and record it."""
+    body: dict[str, Any] = {name: wish for name, wish in wishes.items() if wish is not None}
+    tap = Client(config, url).post("/v1/taps", body | {"labels": labels}, wait="receiving" if wait else None)
+    _say(tap, as_json)
 
 
 @command.command("open")
@@ -57,14 +78,7 @@ def open_tap(
     wishes = {"source": source, "codec": codec, "device": device, "layout": layout, "direction": direction}
     body: dict[str, Any] = {name: wish for name, wish in wishes.items() if wish is not None}
     tap = Client(config, url).post("/v1/taps", body | {"labels": labels}, wait="receiving" if wait else None)
-    if as_json:
-        print_json(tap)
-        return
-    params = tap["device"]["params"]
-    click.echo(f"tap        {tap['id']}")
-    click.echo(f"recording  {tap['recording_id']}")
-    click.echo(f"state      {tap['state']}")
-    click.echo(f"send to    {tap['uri']}  ({params['codec']}, {params['ptime']} ms)")
+    _say(tap, as_json)
 
 
 @command.command("list")
@@ -121,6 +135,21 @@ def stop_tap(tap_id: str, wait: bool, url: str | None, config: Path | None, as_j
         recording = client.get(f"/v1/recordings/{quote(tap['recording_id'], safe='')}")
         tap["recording"] = {name: recording[name] for name in ("path", "file", "duration_s") if name in recording}
     _show(tap, as_json)
+
+
+def _say(tap: dict[str, Any], as_json: bool) -> None:
+    """A tap that was just asked for."""
+    if as_json:
+        print_json(tap)
+        return
+    params = tap["device"]["params"]
+    what = f"{params['codec']}, {params['ptime']} ms" if "ptime" in params else params["codec"]
+    click.echo(f"tap        {tap['id']}")
+    click.echo(f"recording  {tap['recording_id']}")
+    click.echo(f"state      {tap['state']}")
+    click.echo(f"send to    {tap['uri']}  ({what})")
+    if "status_url" in tap:
+        click.echo(f"call back  {tap['status_url']}")
 
 
 def _row(tap: dict[str, Any]) -> tuple[object, ...]:

@@ -1,18 +1,21 @@
-"""The demo: the real daemon, simulated callers in bad weather, and the proof of each recording. All on loopback.
+"""The demo: a switch in a box, the real daemon, simulated callers in bad weather, and the proof of each recording.
 
-The daemon and the callers are processes of their own; what this module knows of the recordings it reads from their
-sidecars, as any job would, and what was sent from the senders' logs.
+Half of the callers call in, on a topic that the daemon records by itself; the other half are called by an application
+(the public Python API) that has the daemon tap them. Switch and daemon are processes of their own; what this module
+knows of the recordings it reads from their sidecars, as any job would, and what was sent from the senders' logs.
 """
 
+import asyncio
 import os
 import random
+import secrets
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +26,16 @@ from receiver.archive.sidecar import Sidecar
 from receiver.cli.client import Client, Denied
 from receiver.cli.common import Away
 from receiver.lab import picture
-from receiver.lab.plan import Caller, Plan
-from receiver.lab.process import SenderProcess
+from receiver.lab.application import call_and_tap
+from receiver.lab.plan import Caller
 from receiver.lab.proof import Expected, Proof, prove
 from receiver.lab.senderlog import file_of
+from receiver.lab.switch.process import SwitchFailed, SwitchProcess
 
 WEATHERS: Final = ("clean", "lossy", "reordered", "duplicated", "jittery", "ssrc_change", "pauses", "everything")
+TOPIC: Final = "demo"
 PATIENCE_S: Final = 30.0
+LOOK_S: Final = 0.25
 PORTS: Final = 200  # enough for the demo's taps, and for a few that somebody else has
 
 Progress = Callable[[str], None]
@@ -64,13 +70,18 @@ class DemoFailed(Exception):
 
 @contextmanager
 def stage(calls: int, seconds: float, progress: Progress) -> Iterator["Stage"]:
-    """Start callers and the daemon; everything started is ended when the context is left."""
+    """Start a switch and the daemon; everything started is ended when the context is left."""
     folder = Path(tempfile.mkdtemp(prefix="tapdeck-demo-"))
     for name in ("recordings", "senders"):
         (folder / name).mkdir()
-    with SenderProcess(plan(calls, seconds, folder / "senders")) as sender:
+    progress("starting the switch")
+    try:
+        switch = SwitchProcess(secrets.token_urlsafe(24), folder / "senders")
+    except SwitchFailed as error:
+        raise DemoFailed(str(error)) from None
+    with switch:
         config = folder / "tapdeck.toml"
-        config.write_text(_configuration(folder, calls))
+        config.write_text(_configuration(folder, calls, switch))
         progress("starting the daemon")
         with (folder / "daemon.log").open("wb") as log:
             daemon = subprocess.Popen(
@@ -78,7 +89,7 @@ def stage(calls: int, seconds: float, progress: Progress) -> Iterator["Stage"]:
                 stderr=log, stdout=log, env=_environment(),
             )  # fmt: skip
         try:
-            yield Stage(folder, sender, daemon, Client(config, None), plan(calls, seconds, folder / "senders"))
+            yield Stage(folder, switch, daemon, callers(calls, seconds))
         finally:
             daemon.terminate()
             try:
@@ -91,28 +102,29 @@ class Stage:
     """The demo's parts, running."""
 
     def __init__(
-        self, folder: Path, sender: SenderProcess, daemon: "subprocess.Popen[bytes]", client: Client, told: Plan
+        self, folder: Path, switch: SwitchProcess, daemon: "subprocess.Popen[bytes]", plan: Sequence[Caller]
     ) -> None:
-        self.folder, self._sender, self._daemon, self._client, self._plan = folder, sender, daemon, client, told
+        self.folder, self._switch, self._daemon, self._plan = folder, switch, daemon, plan
+        self._client = Client(folder / "tapdeck.toml", None)
 
     def record(self, progress: Progress) -> Shown:
-        """Open a tap for each caller, let them speak, stop, and prove what was recorded. Raises `DemoFailed`."""
+        """Let half of the callers call in, call the others, and prove what was recorded. Raises `DemoFailed`."""
         self._ready()
-        taps = [
-            self._client.post(
-                "/v1/taps", {"source": source, "codec": caller.codec, "labels": {"caller": str(caller.id)}}
-            )
-            for source, caller in zip(self._sender.sources, self._plan.callers, strict=True)
-        ]
-        self._sender.go([f"{tap['tap_audio']['addr']}:{tap['tap_audio']['port']}" for tap in taps])
-        self._listen(progress)
-        progress("stopping the taps")
-        for tap in taps:
-            self._client.post(f"/v1/taps/{tap['id']}/stop")
-        for tap in taps:
-            self._client.post(f"/v1/taps/{tap['id']}/stop", wait="ready")
+        progress("calling")
+        calls: dict[str, Caller] = {}
+        called = {_number(caller): caller for caller in self._plan if caller.codec == "PCMA"}
+        for number, caller in called.items():
+            self._switch.voice(number, **_voice(caller))
+        with ThreadPoolExecutor(1) as thread:
+            application = thread.submit(self._call, called, calls)
+            for caller in self._plan:
+                if caller.codec == "PCMU":
+                    calls[self._switch.ring(TOPIC, to=_number(caller), voice=_voice(caller))] = caller
+            taps = self._listen(calls, application, progress)
+            application.result()
         progress("comparing each sample with what was sent")
-        return Shown(self.folder, tuple(self._judge(k, tap) for k, tap in enumerate(taps)))
+        in_order = sorted(calls, key=lambda call_id: calls[call_id].id)
+        return Shown(self.folder, tuple(self._judge(calls[call_id], taps[call_id]) for call_id in in_order))
 
     @property
     def url(self) -> str:
@@ -122,6 +134,14 @@ class Stage:
     def wait(self) -> None:
         """Until the daemon ends by itself."""
         self._daemon.wait()
+
+    def _call(self, called: dict[str, Caller], calls: dict[str, Caller]) -> None:
+        """The application's thread."""
+
+        def answered(number: str, call_id: str) -> None:
+            calls[call_id] = called[number]
+
+        asyncio.run(call_and_tap(self._switch, self._client, called, "PCMA", answered))
 
     def _ready(self) -> None:
         deadline_s = time.monotonic() + PATIENCE_S
@@ -133,32 +153,40 @@ class Stage:
                 time.sleep(0.05)
         raise DemoFailed(f"the daemon did not come up; it says: {(self.folder / 'daemon.log').read_text()[-500:]}")
 
-    def _listen(self, progress: Progress) -> None:
-        longest_s = max(caller.seconds for caller in self._plan.callers)
+    def _listen(
+        self, calls: dict[str, Caller], application: "Future[None]", progress: Progress
+    ) -> dict[str, dict[str, Any]]:
+        """Wait until each call's tap has its outcome: call → tap."""
         began_s = time.monotonic()
-        with ThreadPoolExecutor(1) as thread:
-            spoken = thread.submit(self._sender.wait, 2 * longest_s + PATIENCE_S)
-            while not spoken.done():
-                progress(f"recording {len(self._plan.callers)} callers: {time.monotonic() - began_s:.0f} s")
-                wait([spoken], timeout=0.25)
-            spoken.result()
+        limit_s = 3 * max(caller.seconds for caller in self._plan) + 2 * PATIENCE_S
+        while time.monotonic() - began_s < limit_s:
+            taps = self._client.get("/v1/taps", limit=500)["taps"]
+            over = {tap["call_id"]: tap for tap in taps if "outcome" in tap and tap.get("call_id") in calls}
+            if len(over) == len(self._plan):
+                return over
+            if application.done():
+                application.result()  # what went wrong, if something did
+            progress(f"recording {len(self._plan)} calls: {time.monotonic() - began_s:.0f} s")
+            wait([application], timeout=LOOK_S)
+        raise DemoFailed(f"{len(self._plan) - len(over)} recordings did not end; see {self.folder / 'daemon.log'}")
 
-    def _judge(self, k: int, tap: dict[str, Any]) -> Call:
+    def _judge(self, caller: Caller, tap: dict[str, Any]) -> Call:
         found = list((self.folder / "recordings" / "ready").rglob(f"*{tap['recording_id']}.json"))
         if len(found) != 1:
             raise DemoFailed(f"recording {tap['recording_id']} is not in ready/; see {self.folder / 'daemon.log'}")
-        caller = self._plan.callers[k]
-        proof = prove(found[0], file_of(self.folder / "senders", caller.id), Expected(ending="stopped"))
-        return Call(caller, proof, sidecar.decode(found[0].read_bytes()), found[0])
+        told = sidecar.decode(found[0].read_bytes())
+        if told.file is None:
+            raise DemoFailed(f"caller {caller.id} was not recorded: {told.problem}; see {self.folder / 'daemon.log'}")
+        proof = prove(found[0], file_of(self.folder / "senders", caller.id), Expected(ending="relay_finished"))
+        return Call(caller, proof, told, found[0])
 
 
-def plan(calls: int, seconds: float, logs: Path) -> Plan:
+def callers(calls: int, seconds: float) -> tuple[Caller, ...]:
     """Callers of both codecs, each in another weather."""
-    callers = tuple(
+    return tuple(
         Caller(id=k, codec="PCMA" if k % 2 else "PCMU", seconds=seconds, weather=WEATHERS[k % len(WEATHERS)])
         for k in range(calls)
     )
-    return Plan(callers=callers, seed=1, log=str(logs))
 
 
 def draw(shown: Shown) -> Path:
@@ -168,17 +196,29 @@ def draw(shown: Shown) -> Path:
     return path
 
 
-def _configuration(folder: Path, calls: int) -> str:
+def _number(caller: Caller) -> str:
+    return f"+1555{caller.id:07}"
+
+
+def _voice(caller: Caller) -> dict[str, Any]:
+    """What the switch is told of a caller: it hangs up when all is said."""
+    return {"id": caller.id, "weather": caller.weather, "seconds": caller.seconds, "hang_up": True}
+
+
+def _configuration(folder: Path, calls: int, switch: SwitchProcess) -> str:
     first = random.SystemRandom().randrange(20_000, 29_000 - PORTS)
     with socket.create_server(("127.0.0.1", 0)) as free:
         listen = free.getsockname()[1]
     return (
         f'[media]\nbind = "127.0.0.1"\nports = "{first}-{first + PORTS + 2 * calls}"\nmax_taps = {max(calls, 8)}\n'
+        f'[relay]\nhost = "{switch.url}"\nproject = "{switch.project}"\n'
+        f'token = "{switch.token}"\n'  # of this switch alone, in a folder that nobody else may read
         f'[storage]\ndirectory = "{folder / "recordings"}"\n'
         f'[http]\nlisten = "127.0.0.1:{listen}"\n'
+        f'[[record]]\ntopic = "{TOPIC}"\n'
     )
 
 
 def _environment() -> dict[str, str]:
-    """Without what the operator has told another daemon."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("TAPDECK_")}
+    """Without what the operator has told another daemon, or has of an account."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("TAPDECK_", "SIGNALWIRE_"))}

@@ -47,7 +47,7 @@ def test_one_wrong_sample_is_exit_1(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_a_daemon_that_does_not_come_up_is_said_with_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
     real = demo._configuration
     monkeypatch.setattr(
-        demo, "_configuration", lambda folder, calls: real(folder, calls).replace("/recordings", "/nowhere")
+        demo, "_configuration", lambda *given: real(*given).replace("/recordings", "/nowhere")
     )
     done = CliRunner().invoke(command, ["--calls", "1", "--seconds", "2"])
     assert done.exit_code == 1

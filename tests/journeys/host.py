@@ -127,4 +127,4 @@ def host(folder: Path, **keys: str) -> Iterator[Host]:
 
 def environment() -> dict[str, str]:
     """Without what the operator of this machine has told another daemon."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("TAPDECK_")}
+    return {name: value for name, value in os.environ.items() if not name.startswith(("TAPDECK_", "SIGNALWIRE_"))}

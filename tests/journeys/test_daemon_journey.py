@@ -53,6 +53,7 @@ def test_d7_sigterm_finishes_what_is_open_and_exits_0(tmp_path: Path) -> None:
         assert not list((one.recordings / "spool").glob("*.part"))
 
 
+@pytest.mark.all
 def test_c5_a_service_that_died_as_a_whole_is_repaired_at_the_next_start(tmp_path: Path) -> None:
     with host(tmp_path) as one:
         tap = speak(one, tmp_path / "logs", weather="clean", seconds=4.0)
@@ -66,6 +67,7 @@ def test_c5_a_service_that_died_as_a_whole_is_repaired_at_the_next_start(tmp_pat
         assert one.end() == 0
 
 
+@pytest.mark.all
 def test_p6_the_ledger_is_made_anew_when_it_is_lost(tmp_path: Path) -> None:
     with host(tmp_path) as one:
         tap = speak(one, tmp_path / "logs")

@@ -86,6 +86,7 @@ async def test_p3_a_worker_killed_at_random_instants_costs_nothing(tmp_path: Pat
         assert_exact(proofs(one, taps, logs))
 
 
+@pytest.mark.all
 async def test_p3_a_worker_killed_at_every_named_point_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
