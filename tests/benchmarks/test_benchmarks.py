@@ -30,6 +30,7 @@ def test_step_tells_every_step_and_counts_every_packet(
     assert step.table(told).count("\n| parse |") == 1
 
 
+@pytest.mark.all
 def test_taps_records_real_packets_and_finds_them_all_in_ready(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
