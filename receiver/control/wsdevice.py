@@ -27,7 +27,7 @@ from receiver.control.wstalk import Talk
 LONGEST_FRAME: Final = 64 * 1024  # octets: 8 s of sound
 HEARTBEAT_S: Final = 30.0
 CLOSE_S: Final = 1.0
-MOST_CONNECTIONS: Final = 1_024
+MOST_CONNECTIONS: Final = 16_384  # as many as [media].max_taps may be: each tap has one
 
 
 @dataclass

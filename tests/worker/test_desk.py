@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from receiver import link
 from receiver.archive import finish as finishing
 from receiver.archive import sidecar
+from receiver.archive.files import Files
 from receiver.media.columns import Policy, TapState
 from receiver.media.sources import News, Source
 from tests.worker.office import Line, office, until
@@ -311,3 +313,33 @@ async def test_what_is_learned_of_a_tap_is_in_its_sidecar(tmp_path: Path, memory
         one.take(link.Forget(0, line.id))
         assert await one.worker.errands.idle(20)
         assert not [path for path in (tmp_path / "spool").iterdir() if path.name.startswith(line.id)]
+
+
+class SlowDrafts(Files):
+    """A disk that lets no draft be written again before it is told to."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.leave = threading.Event()
+
+    def write_durably(self, name: str, octets: bytes, mode: int = 0o600) -> None:
+        if name.endswith(".draft"):
+            self.leave.wait(20)
+        super().write_durably(name, octets, mode)
+
+
+async def test_c5_a_draft_that_is_on_its_way_is_waited_for_or_it_would_come_back_behind_the_sweep(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    line, files = call(), SlowDrafts(tmp_path)
+    async with office(tmp_path, memory, files) as one:
+        await one.open(line)
+        line.talk(10)
+        one.take(link.Amend(0, line.id, "c-1", None, None, {}))
+        closing = asyncio.ensure_future(one.close(line))
+        await asyncio.wait([closing], timeout=0.5)  # without the wait it is over by now
+        files.leave.set()
+        assert (await closing).call_id == "c-1"
+        assert await one.worker.errands.idle(20)
+        assert not [path for path in (tmp_path / "spool").iterdir() if path.name.endswith(".draft")]
+
