@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import structlog
@@ -24,7 +25,10 @@ class Rule(NamedTuple):
 
 
 class Answering:
-    """Answers and taps inbound calls by the first rule of their topic; a call without a rule is left to others."""
+    """Answers and taps inbound calls by the first rule of their topic; a call without a rule is left to others.
+
+    A call that was answered and cannot be recorded is hung up.
+    """
 
     def __init__(self, roster: Roster, client: Client, rules: Sequence[Rule]) -> None:
         self._roster = roster
@@ -53,5 +57,7 @@ class Answering:
             log.warning("call could not be answered", call=call.call_id, topic=rule.topic, why=str(error))
         except NotNow as error:
             log.error("call not recorded", call=call.call_id, topic=rule.topic, code=error.code, why=error.message)
+            with suppress(RelayAway, RelayError):  # we answered: nobody else will speak to the caller
+                await call.hangup("error")
         else:
             log.info("call is recorded", call=call.call_id, topic=rule.topic, tap=tap.id)

@@ -74,6 +74,7 @@ def test_a_call_that_cannot_be_answered_or_has_no_port_is_said_and_holds_nothing
         assert world.outcomes() == {}
         said = capsys.readouterr().out
         assert ("call could not be answered" if faults.refuse else "call not recorded") in said
+        assert bool(world.exchange.calls) == bool(faults.refuse)  # answered and not recorded is hung up
 
     recorded(tmp_path, story, faults=faults)
 
