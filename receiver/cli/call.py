@@ -1,6 +1,7 @@
 """``tapdeck call``: the whole of SignalWire's CallTap page in one command."""
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from receiver.cli.common import Away, print_json, settings_of, with_config, with_json
+from receiver.cli.common import Away, config_file, print_json, with_config, with_json
 
 if TYPE_CHECKING:
     from receiver.daemon.onecall import Asked, Recorded
@@ -30,7 +31,14 @@ def command(
     config: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Call a number, record the call, hang up, and print the path of the WAV. Needs no daemon; ^C hangs up."""
-    settings = settings_of(config, {"storage.directory": directory})
+    from msgspec.structs import replace
+
+    from receiver.settings import read
+
+    loaded = read(config_file(config), os.environ, {"storage.directory": directory})
+    settings = loaded.settings
+    if "log.level" not in loaded.origins:  # one command, one answer: what matters stands in it
+        settings = replace(settings, log=replace(settings.log, level="critical"))
 
     from receiver.daemon.onecall import Asked
     from receiver.watch import log

@@ -58,6 +58,13 @@ def test_a_call_is_recorded_and_its_path_printed(tmp_path: Path, switch: SwitchP
     assert 1.4 * 8_000 <= proof.received <= 4 * 8_000
     assert switch.calls() == []
     assert not check.check(tmp_path / "recordings")
+    assert done.stderr == ""
+
+
+@pytest.mark.all
+def test_who_wants_to_see_more_says_so(tmp_path: Path, switch: SwitchProcess) -> None:
+    done = called(environ(switch, tmp_path, TAPDECK_LOG__LEVEL="debug"), "--seconds", "0.5")
+    assert '"event": "recording finished"' in done.stderr
     assert TOKEN not in done.stdout + done.stderr
 
 
@@ -99,12 +106,11 @@ def test_a_number_that_is_not_reached_is_exit_1_with_the_reason(
 
 
 def test_d3_a_bad_token_is_exit_69_with_one_clear_line(tmp_path: Path, switch: SwitchProcess) -> None:
-    done = called(environ(switch, tmp_path, SIGNALWIRE_API_TOKEN="PTwrong", TAPDECK_LOG__LEVEL="error"))
+    done = called(environ(switch, tmp_path, SIGNALWIRE_API_TOKEN="PTwrong"))
     assert done.returncode == 69
-    lines = [line for line in done.stderr.splitlines() if line.startswith("tapdeck: ")]
-    assert len(lines) == 1
-    assert "the relay refused project and token" in lines[0]
-    assert "[relay].token" in lines[0]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("tapdeck: the relay refused project and token: ")
+    assert "[relay].token" in line
     assert "PTwrong" not in done.stderr
 
 
