@@ -168,6 +168,7 @@ def test_p4_forgetting_killed_at_any_call_is_gone_on_with(tmp_path: Path) -> Non
         files.close()
 
 
+@pytest.mark.all
 def test_p4_killed_twice_at_any_two_calls(tmp_path: Path) -> None:
     template, ended, expected = template_of(tmp_path)
     (tmp_path / "twice").mkdir()

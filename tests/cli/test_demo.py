@@ -28,6 +28,7 @@ def test_the_demo_records_proves_and_tells(tmp_path: Path) -> None:
     assert done.stderr == "", "no progress where nobody watches"
 
 
+@pytest.mark.all
 def test_one_wrong_sample_is_exit_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def spoiled(sidecar: Path, *others: object) -> Proof:
         note = json.loads(sidecar.read_bytes())

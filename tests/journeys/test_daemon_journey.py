@@ -43,6 +43,7 @@ def test_a_tap_is_opened_shown_stopped_and_audited(tmp_path: Path) -> None:
         assert one.end() == 0
 
 
+@pytest.mark.all
 def test_d7_sigterm_finishes_what_is_open_and_exits_0(tmp_path: Path) -> None:
     with host(tmp_path) as one:
         speak(one, tmp_path / "logs")

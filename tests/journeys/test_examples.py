@@ -70,6 +70,7 @@ def test_the_second_example_tells_its_listeners_and_ends_with_the_call(tmp_path:
         assert over == "Has ended True"
 
 
+@pytest.mark.all
 def test_the_third_example_stops_a_tap_to_an_rtp_port_and_every_sample_is_there(tmp_path: Path) -> None:
     with connected(tmp_path) as (one, switch):
         tap = one.ask("tap", "open", "--source", "any")

@@ -92,6 +92,7 @@ def test_d9_no_secret_is_in_the_log_the_sidecar_or_an_error(tmp_path: Path) -> N
         assert "signalwire_" not in said
 
 
+@pytest.mark.all
 def test_d3_a_bad_token_is_said_once_and_readyz_says_it(tmp_path: Path) -> None:
     with connected(tmp_path, **recording(tmp_path)) as (one, switch):
         switch.faults(connect_error="-32002")

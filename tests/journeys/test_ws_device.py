@@ -67,6 +67,7 @@ def said(first: int, count: int, law: int) -> NDArray[np.int16]:
     return samples
 
 
+@pytest.mark.all
 @pytest.mark.parametrize("codec", ["PCMU", pytest.param("PCMA", marks=pytest.mark.all)])
 def test_every_octet_lies_in_the_wav_in_order_without_a_hole(tmp_path: Path, codec: str) -> None:
     law = sound.LAWS[codec]
