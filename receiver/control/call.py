@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from receiver.control import words
-from receiver.control.calltap import LISTENERS, CallTap, TapRefused, call_listener
+from receiver.control.calltap import LISTENERS, CallTap, TapRefused, call_listener, joined
 from receiver.control.devices import Device
 from receiver.control.errors import RelayAway, RelayError
 
@@ -64,6 +64,7 @@ class Call:
         self._plays: dict[str, CallPlayback] = {}
         self._listeners: list[Callable[[Call], Any]] = []
         self._moved = asyncio.Event()
+        self._hanging_up: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"Call(id={self.call_id!r}, state={self.state!r})"
@@ -93,14 +94,10 @@ class Call:
 
     async def hangup(self, reason: str = "hangup") -> None:
         """End it; return when it has ended, or after 10 s. Twice is once. Raises `RelayError`, `RelayAway`."""
-        if self.has_ended:
-            return
-        await self._execute("calling.end", words.on_call(self.call_id, self.node_id, reason=reason))
-        try:
-            async with asyncio.timeout(ENDED_S):
-                await self._until("ended")
-        except TimeoutError:
-            self.end(reason, "call_ended")  # the relay said yes
+        if not self.has_ended:
+            if self._hanging_up is None or self._hanging_up.done():
+                self._hanging_up = self.client.spawn(self._hang_up(reason))
+            await joined(self._hanging_up)
 
     async def ended(self) -> "Call":
         """Wait until it is over: by the relay's event, or by the loss of the session. Without a bound of its own."""
@@ -146,17 +143,20 @@ class Call:
     ) -> CallTap:  # fmt: skip
         """Tap the call; return when the relay has accepted it. ``listen``: ``on_started``, ``on_ended``.
 
-        Raises `TapRefused`; `RelayAway` where nobody knows whether it was heard; ``ValueError`` for what is no tap.
+        Raises `TapRefused`; `RelayAway` where nobody knows whether it was heard; ``ValueError`` for what is no tap, or
+        a ``control_id`` that a tap of this call has.
         """
         if unknown := set(listen or ()) - LISTENERS:
             raise ValueError(f"listen: expected {', '.join(sorted(LISTENERS))}, found {', '.join(sorted(unknown))}")
+        if control_id in self._taps:
+            raise ValueError("control_id: a tap of this call has it already")
         wire = device.wire()
         tap = CallTap(self, control_id or str(uuid4()))
         tap.listen(**(listen or {}))
         self._taps[tap.id] = tap  # events may come before the answer
         if self.has_ended:
             tap.end("call_ended")
-            raise TapRefused(tap, "", "the call has ended")
+            raise TapRefused(tap, "404", "the call has ended")
         try:
             result = await self._execute("calling.tap", words.tap(self.call_id, self.node_id, tap.id, audio, wire))
         except RelayError as error:
@@ -214,6 +214,14 @@ class Call:
             self.state = event.state
             self._tell()
 
+    async def _hang_up(self, reason: str) -> None:
+        await self._execute("calling.end", words.on_call(self.call_id, self.node_id, reason=reason))
+        try:
+            async with asyncio.timeout(ENDED_S):
+                await self._until("ended")
+        except TimeoutError:
+            self.end(reason, "call_ended")  # the relay said yes
+
     async def _until(self, state: str) -> None:
         while ORDER.get(self.state, -1) < ORDER[state]:
             self._moved.clear()
@@ -232,5 +240,5 @@ class Call:
 
     def _tell(self) -> None:
         self._moved.set()
-        for listener in self._listeners:
+        for listener in list(self._listeners):  # one may add others, for later
             call_listener(self.client.spawn, listener, self)

@@ -31,6 +31,7 @@ __all__ = ["Call", "CallPlayback", "Client", "DialFailed"]
 CONNECT_S: Final = 30.0
 DIAL_MORE_S: Final = 30.0  # beyond the time that the phone may ring
 HOST: Final = "relay.signalwire.com"
+REMEMBERED: Final = 1_024  # calls that have ended: what still comes of them may come late (rule D2)
 
 
 class DialFailed(Exception):
@@ -53,6 +54,8 @@ class Client:
         self._calls: dict[str, Call] = {}
         self._handles: WeakValueDictionary[str, Call] = WeakValueDictionary()
         """Calls that we were told of by others, and have heard nothing of: they last as long as somebody holds them."""
+        self._over: dict[str, str | None] = {}
+        """The newest calls that the relay said have ended, by id, with the reason."""
         self._dials: dict[str, asyncio.Future[Call]] = {}
         self._listeners: dict[str, list[Callable[..., Any]]] = {"on_call_received": [], "on_up": [], "on_down": []}
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -138,8 +141,9 @@ class Client:
     def call(self, call_id: str, node_id: str) -> Call:
         """Return the call that we know by this id, or a handle to one that somebody else made."""
         known = self._find(call_id)
-        if known is None:
+        if known is None or known.has_ended:
             known = self._handles[call_id] = Call(self, words.CallState(call_id, node_id, "answered"))
+            self._end_if_over(known)
         return known
 
     async def dial_phone(
@@ -162,7 +166,8 @@ class Client:
             raise DialFailed("timeout") from None
         finally:
             del self._dials[tag]
-            answered.cancel()
+            if not answered.cancel() and not answered.cancelled():
+                answered.exception()  # seen, if it came in the turn in which something else did
 
     async def execute(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Ask the relay anything. Raises `RelayError`, `RelayAway`."""
@@ -208,7 +213,7 @@ class Client:
 
     def _hear(self, event: words.Event) -> None:
         match event:
-            case words.CallReceived(call=told):
+            case words.CallReceived(call=told) if told.call_id not in self._over:
                 known = told.call_id in self._calls
                 call = self._add(told)
                 if not known:
@@ -229,12 +234,16 @@ class Client:
         return [] if call is None else [call]
 
     def _hear_state(self, event: words.CallState) -> None:
-        if event.state != "ended":
+        if event.state == "ended":
+            self._remember(event.call_id, event.end_reason)
+            if (call := self._find(event.call_id)) is not None:
+                call.hear(event)
+        else:
             self._add(event)
-        elif (call := self._find(event.call_id)) is not None:
-            call.hear(event)
 
     def _hear_dialed(self, event: words.Dialed) -> None:
+        if event.state == "failed":
+            self._forget_dial(event)
         future = self._dials.get(event.tag)
         if future is None or future.done():
             return
@@ -243,15 +252,32 @@ class Client:
         elif event.state == "failed":
             future.set_exception(DialFailed(event.reason or "failed"))
 
+    def _forget_dial(self, event: words.Dialed) -> None:
+        """Nobody was reached: the calls that it was tried with are over, whether each is said to be or not."""
+        for call in [call for call in self._calls.values() if call.tag == event.tag]:
+            self._remember(call.call_id, event.reason)
+            call.end(event.reason, "call_ended")
+
+    def _remember(self, call_id: str, reason: str | None) -> None:
+        self._over.setdefault(call_id, reason)
+        while len(self._over) > REMEMBERED:
+            del self._over[next(iter(self._over))]
+
+    def _end_if_over(self, call: Call) -> None:
+        if call.call_id in self._over:
+            call.end(self._over[call.call_id], "call_ended")
+
     def _find(self, call_id: str) -> Call | None:
         return self._calls.get(call_id) or self._handles.get(call_id)
 
     def _add(self, told: words.CallState) -> Call:
         call = self._calls.get(told.call_id)
         if call is None:
-            call = self._calls[told.call_id] = self._handles.get(told.call_id) or Call(self, told)
-            self._handles.pop(told.call_id, call)
+            held = self._handles.pop(told.call_id, None)
+            call = Call(self, told) if held is None or held.has_ended else held
+            self._calls[told.call_id] = call
         call.hear(told)
+        self._end_if_over(call)
         return call
 
     def _stands(self, standing: Standing, restored: bool) -> None:
@@ -272,5 +298,5 @@ class Client:
                 future.set_exception(RelayAway("the session was lost while the phone rang"))
 
     def _tell(self, name: str, *told: Any) -> None:
-        for listener in self._listeners[name]:
+        for listener in list(self._listeners[name]):  # one may add others, for later
             call_listener(self.spawn, listener, *told)

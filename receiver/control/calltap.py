@@ -18,7 +18,7 @@ import structlog
 
 from receiver.control import words
 from receiver.control.devices import Device, read_device
-from receiver.control.errors import RelayError
+from receiver.control.errors import RelayAway, RelayError
 
 if TYPE_CHECKING:
     from receiver.control.calls import Call
@@ -92,7 +92,7 @@ class CallTap:
         if not self.has_ended:
             if self._stopping is None or self._stopping.done():
                 self._stopping = self.call.client.spawn(self._stop())
-            await asyncio.shield(self._stopping)
+            await joined(self._stopping)
         return self
 
     # --- told by the call
@@ -142,8 +142,17 @@ class CallTap:
 
     def _tell(self, name: str) -> None:
         self._moved.set()
-        for listener in self._listeners[name]:
+        for listener in list(self._listeners[name]):  # one may add others, for later
             call_listener(self.call.client.spawn, listener, self)
+
+
+async def joined(task: "asyncio.Task[None]") -> None:
+    """Wait for what others may wait for too: who is cancelled here leaves it running. Raises what it raised, and
+    `RelayAway` where it was called off because the client was closed."""
+    await asyncio.wait([task])
+    if task.cancelled():
+        raise RelayAway("the client was closed")
+    task.result()
 
 
 def call_listener(spawn: Callable[[Coroutine[Any, Any, Any]], Any], listener: Callable[..., Any], *told: Any) -> None:

@@ -174,8 +174,8 @@ class Relay:
     def _asked(self, asked: Asked) -> list[Happening]:
         match asked.method:
             case "signalwire.ping":
-                stamp = asked.params.get("timestamp")
-                self._rpc.answer(asked.id, {} if stamp is None else {"timestamp": stamp})
+                stamp = asked.params.get("timestamp")  # echoed if it is one: anything else need not even be writable
+                self._rpc.answer(asked.id, {"timestamp": stamp} if isinstance(stamp, int | float | str) else {})
                 return []
             case "signalwire.event":
                 self._rpc.answer(asked.id, {})
@@ -197,13 +197,21 @@ class Relay:
         protocol = answered.result.get("protocol")
         if answered.fault is not None or not isinstance(protocol, str):
             self._meet(Step.REFUSED)
-            return Refused(answered.fault or Fault("", "the answer to connect names no protocol"))
+            fault = answered.fault or Fault("", "the answer to connect names no protocol")
+            return Refused(self._without_secrets(fault))
         offered, told = self._memory.protocol, answered.result.get("session_restored")
         if not self._meet(Step.GREETED):  # it said `disconnect` before
             return Nonsense("a greeting after the farewell")
         self._memory.protocol = protocol
         same = offered is not None and protocol == offered
         return Greeted(told if isinstance(told, bool) and offered is not None else same)
+
+    def _without_secrets(self, fault: Fault) -> Fault:
+        """The refusal is shown to people, and may repeat what we said (rule D9)."""
+        message = fault.message
+        for secret in (self._credentials.token, self._memory.protocol, self._memory.authorization_state):
+            message = message.replace(secret, "********") if secret else message
+        return fault._replace(message=message)
 
     def _meet(self, step: Step) -> bool:
         """Move as the table says; False where it says nothing."""

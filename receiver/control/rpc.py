@@ -10,6 +10,7 @@ from uuid import uuid4
 import msgspec
 
 DEEPEST: Final = 2  # some results arrive one level deeper (relay-protocol, section 1)
+LONGEST_MESSAGE: Final = 500  # characters of theirs that may stand in a log or an error
 
 
 class Fault(NamedTuple):
@@ -100,9 +101,14 @@ class Rpc:
         self._outbox.append(msgspec.json.encode({"jsonrpc": "2.0", **members}).decode())
 
 
+def fault(code: Any, message: Any) -> Fault:
+    """Read a code and a message, of whatever kind; the message is cut to what can be shown."""
+    return Fault(str(code)[:LONGEST_MESSAGE], str(message)[:LONGEST_MESSAGE])
+
+
 def _fault(error: Any) -> Fault:
     members = error if isinstance(error, dict) else {}
-    return Fault(str(members.get("code", "")), str(members.get("message", "an error without a message")))
+    return fault(members.get("code", ""), members.get("message", "an error without a message"))
 
 
 def _unwrapped(result: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 A task of its own reads; who asks awaits a future; who listens is called in the order of arrival and must not wait. So
 no handler can hold the reader up, and no wait is without a bound:
 
-* a socket: 10 s to open, 10 s to greet; an answer: 10 s, after which the socket counts as half open and is replaced;
+* a socket: 10 s to open, 10 s to greet, 10 s for a text to be taken;
+* an answer: 10 s, after which the socket counts as half open and is replaced;
 * silence: after 30 s without a word we ask ``signalwire.ping`` ourselves, and its answer has 10 s as well;
 * after ``disconnect``: 5 s for the relay to close, then we do;
 * the next socket: after 1 s, doubled up to 30 s, each ± 25 %, back to 1 s only by an authentication that worked;
@@ -15,7 +16,7 @@ A question whose socket falls fails at once; what becomes of calls and taps then
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -25,7 +26,7 @@ from receiver.control import words
 from receiver.control.door import Door, Socket, SocketClosed
 from receiver.control.errors import RelayAway, RelayDenied, RelayError
 from receiver.control.relay import Credentials, Draining, Greeted, Happening, Heard, Memory, Refused, Relay
-from receiver.control.rpc import Answered, Fault, Nonsense
+from receiver.control.rpc import Answered, Fault, Nonsense, fault
 
 OPEN_S: Final = 10.0
 ANSWER_S: Final = 10.0
@@ -36,6 +37,7 @@ SPREAD: Final = 0.25
 DENIED_S: Final = 60.0
 DENIED_SPREAD: Final = 0.2
 DENIED: Final = "-32002"  # authentication failed: it will not mend by itself
+DEFECT: Final = "a defect of ours, see the log"
 
 log = structlog.get_logger("relay")
 
@@ -49,6 +51,7 @@ class Standing(NamedTuple):
 
 
 AT_FIRST: Final = Standing(False, False, "connecting")
+CLOSED: Final = Standing(False, False, "closed")
 
 
 class Session:
@@ -95,13 +98,14 @@ class Session:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        self._stand(Standing(False, False, "closed"))
+        self._stand(CLOSED)
 
     async def until_up(self, limit_s: float) -> None:
-        """Wait until authenticated. Raises `RelayDenied` as soon as that is known, `RelayAway` after ``limit_s``."""
+        """Wait until authenticated. Raises `RelayDenied` as soon as that is known, `RelayAway` after ``limit_s`` or
+        when the session is closed."""
         with suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
-                while not self.up:
+                while not self.up and self.standing != CLOSED:
                     if self.standing.denied:
                         raise RelayDenied(self.standing.why)
                     self._moved.clear()
@@ -125,10 +129,9 @@ class Session:
             raise RelayAway(f"no answer to {method} for {ANSWER_S:g} s") from None
         finally:
             self._answers.pop(number, None)
-        if answered.fault is not None:
-            raise RelayError(*answered.fault)
-        if not words.success(answered.result):
-            raise RelayError(str(answered.result.get("code")), str(answered.result.get("message", "")))
+        refusal = _refusal(answered)
+        if refusal is not None:
+            raise RelayError(*refusal)
         return answered.result
 
     # --- one socket after the other
@@ -137,7 +140,11 @@ class Session:
         tries = 0
         while True:
             self._greeted = self._denied = False
-            why = await self._live()
+            try:
+                why = await self._live()
+            except Exception:  # a defect of ours costs one socket, not the session
+                log.exception("the socket to the relay failed")
+                why = DEFECT
             tries = 0 if self._greeted else tries
             pause_s = self._pause_s(tries)
             tries += 1
@@ -166,25 +173,32 @@ class Session:
         self._sending.set()
         works = (self._read(socket), self._write(socket), self._watch())
         tasks = [asyncio.ensure_future(work) for work in works]
+        why = CLOSED.why
         try:
             await asyncio.wait([*tasks, self._broken], return_when=asyncio.FIRST_COMPLETED)
-            return next(each.result() for each in (self._broken, *tasks) if each.done())
-        except Exception:  # a defect of ours costs one socket, not the session
-            log.exception("the socket to the relay failed")
-            return "a defect of ours, see the log"
+            why = next(each.result() for each in (self._broken, *tasks) if each.done())
+        except Exception:
+            why = DEFECT
+            raise
         finally:
-            await self._bury(socket, tasks)
+            self._fall(tasks, why)
+            await _to_its_end(self._bury(socket, tasks))
+        return why
 
-    async def _bury(self, socket: Socket, tasks: "Sequence[asyncio.Task[str]]") -> None:
+    def _fall(self, tasks: "Sequence[asyncio.Task[str]]", why: str) -> None:
+        """Nothing can be asked any more, and who asked is told so, before the socket takes its time to close."""
         relay, self._relay = self._relay, None
         if relay is not None:
             relay.lost()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         for future in self._answers.values():
             if not future.done():
                 future.set_exception(RelayAway("the socket fell before the answer"))
+        self._stand(Standing(False, self._denied, why))
+
+    async def _bury(self, socket: Socket, tasks: "Sequence[asyncio.Task[str]]") -> None:
+        await asyncio.gather(*tasks, return_exceptions=True)
         with suppress(SocketClosed, TimeoutError):
             async with asyncio.timeout(FAREWELL_S):
                 await socket.close()
@@ -212,9 +226,12 @@ class Session:
             assert self._relay is not None
             for text in self._relay.take():
                 try:
-                    await socket.send(text)
+                    async with asyncio.timeout(ANSWER_S):  # it may speak and yet not listen: acks would pile up
+                        await socket.send(text)
                 except SocketClosed as error:
                     return str(error)
+                except TimeoutError:
+                    return f"nothing was taken for {ANSWER_S:g} s"
 
     async def _watch(self) -> str:
         """Whether the other side still lives: it greets in time, and is heard of now and then."""
@@ -268,8 +285,8 @@ class Session:
         future = self._answers.get(answered.id)
         if future is not None and not future.done():
             future.set_result(answered)
-        elif answered.fault is not None:
-            log.warning("the relay refused", method=answered.method, why=answered.fault.message)
+        elif (refusal := _refusal(answered)) is not None:
+            log.warning("the relay refused", method=answered.method, why=refusal.message)
 
     def _up(self, restored: bool) -> None:
         self._greeted, self._said_denied = True, False
@@ -310,3 +327,20 @@ class Session:
             self._changed(standing, restored)
         except Exception:  # the same
             log.exception("a change of standing could not be taken in")
+
+
+def _refusal(answered: Answered) -> Fault | None:
+    """Why an answer is a no: an error, or a result whose code is none of success."""
+    if answered.fault is not None or words.success(answered.result):
+        return answered.fault
+    return fault(answered.result.get("code"), answered.result.get("message", ""))
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do bounded work to its end, also when cancelled meanwhile; then be cancelled."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise

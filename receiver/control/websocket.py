@@ -14,7 +14,7 @@ CLOSE_S: Final = 2.0
 
 
 class WebDoor:
-    """Opens sockets to ``url``, which is as `receiver.control.host.relay_url` makes it.
+    """Opens sockets to ``url``, which is as `receiver.forms.relay_url` makes it.
 
     ``ca_file`` holds certificates to trust beside the system's; raises ``OSError`` where it cannot be read as such.
     """

@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from receiver.control.calls import Client
 from receiver.control.door import SocketClosed
+from receiver.control.relay import Credentials
 
 Script = Callable[["Line", dict[str, Any]], Any]
 PROTOCOL = "signalwire_sig_x_p"
@@ -113,3 +115,12 @@ def mute(line: Line, message: dict[str, Any]) -> None:
 
 def silent(line: Line, message: dict[str, Any]) -> None:
     """Say nothing at all."""
+
+
+async def connected(script: Script | None = None) -> tuple[RelayPeer, Client]:
+    """A peer, and a client of the public API that is up with it; who asks for it closes it."""
+    peer = RelayPeer(script)
+    client = Client(peer, Credentials("p", "PTsecret"))
+    client.start()
+    await client.until_up(10)
+    return peer, client

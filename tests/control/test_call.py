@@ -1,12 +1,16 @@
 """One call: answered, spoken into, hung up; row by row."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from receiver.control.call import Call
 from receiver.control.errors import RelayError
 from receiver.lab.switch.faults import Faults
+from tests import virtual
 from tests.control.clientworld import DEVICE, ClientWorld, now_s, play
+from tests.control.relaypeer import Line, connected, greet
 
 
 def test_row_call_playtts_is_play_tts_and_waits_until_it_is_spoken() -> None:
@@ -134,3 +138,73 @@ def test_a_listener_that_is_none_is_said() -> None:
         assert repr(call) == f"Call(id={call.id!r}, state='answered')"
 
     play(story)
+
+
+def test_row_call_hangup_twice_at_once_is_once() -> None:
+    def script(line: Line, message: dict[str, Any]) -> None:
+        greet(line, message)
+        if message.get("method") == "calling.end":
+            line.event("calling.call.state", call_id="c", node_id="n", call_state="ended", end_reason="busy")
+
+    async def whole() -> None:
+        peer, client = await connected(script)
+        call = client.call("c", "n")
+        await asyncio.gather(call.hangup("busy"), call.hangup("busy"))
+        assert peer.line.methods().count("calling.end") == 1
+        assert call.end_reason == "busy"
+        await client.close()
+
+    virtual.run(whole())
+
+
+def test_an_answer_that_the_caller_did_not_wait_for_and_a_text_that_cannot_be_played_are_errors() -> None:
+    def script(line: Line, message: dict[str, Any]) -> None:
+        greet(line, message)
+        if message.get("method") == "calling.answer":
+            line.event("calling.call.state", call_id="c", node_id="n", call_state="ended", end_reason="abandoned")
+        if message.get("method") == "calling.play":
+            line.event("calling.call.play", call_id="d", control_id=message["params"]["control_id"], state="error")
+
+    async def whole() -> None:
+        peer, client = await connected(script)
+        peer.line.event("calling.call.receive", call_id="c", node_id="n", call_state="ringing")
+        await asyncio.sleep(1)
+        with pytest.raises(RelayError, match=r"ended before it was answered \(abandoned\)"):
+            await client.calls["c"].answer()
+        with pytest.raises(RelayError, match="could not play"):
+            await client.call("d", "n").play_tts("x")
+        await client.close()
+
+    virtual.run(whole())
+
+
+def test_a_control_id_in_use_is_refused_here_and_its_tap_goes_on() -> None:
+    async def story(world: ClientWorld) -> None:
+        call = await world.call()
+        tap = await world.tap(call, control_id="mine")
+        with pytest.raises(ValueError, match="control_id"):
+            await world.tap(call, control_id="mine")
+        world.exchange.hang_up(call.call_id)
+        assert (await tap.ended()).has_ended
+
+    play(story)
+
+
+def test_a_listener_that_listens_again_is_not_called_for_the_same_event() -> None:
+    async def whole() -> None:
+        peer, client = await connected()
+        call = client.call("c", "n")
+        seen: list[Call] = []
+
+        def again(each: Call) -> None:
+            seen.append(each)
+            if len(seen) < 9:
+                call.listen(on_state=again)
+
+        call.listen(on_state=again)
+        peer.line.event("calling.call.state", call_id="c", node_id="n", call_state="ending")
+        await asyncio.sleep(1)
+        assert seen == [call]
+        await client.close()
+
+    virtual.run(whole())

@@ -14,7 +14,7 @@ from receiver.lab.switch.exchange import Exchange
 from receiver.lab.switch.faults import Faults
 from receiver.lab.switch.server import Server
 from tests import virtual
-from tests.control.clientworld import ClientWorld, Silence, now_s, play
+from tests.control.clientworld import DEVICE, ClientWorld, Silence, now_s, play
 from tests.control.relaypeer import Line, RelayPeer, greet
 from tests.control.relayworld import KEYS
 
@@ -212,8 +212,6 @@ def test_an_event_that_names_no_call_finds_its_tap() -> None:
         client = Client(RelayPeer(script), Credentials("p", "t"))
         client.start()
         await client.until_up(10)
-        from tests.control.clientworld import DEVICE
-
         tap = await client.call("c", "n").tap(audio={}, device=DEVICE)
         assert (await tap.started()).state == "tapping"
         await client.close()

@@ -12,9 +12,11 @@ from receiver.control import words
 from receiver.control.call import Call
 from receiver.control.calltap import CallTap, TapRefused
 from receiver.control.devices import RtpDevice, WsDevice
-from receiver.control.errors import RelayError
+from receiver.control.errors import RelayAway, RelayError
 from receiver.lab.switch.faults import Faults
+from tests import virtual
 from tests.control.clientworld import DEVICE, ClientWorld, now_s, play
+from tests.control.relaypeer import Line, connected, greet
 
 
 def test_row_call_tap_returns_when_the_relay_has_accepted_and_keeps_the_source() -> None:
@@ -162,6 +164,101 @@ def test_started_is_bounded_and_tells_a_tap_that_ended_before_it_began() -> None
         world.exchange.hang_up(call.call_id)
         with pytest.raises(TapRefused, match="before it began"):
             await waiting
+
+    play(story)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_client_that_is_closed_tells_who_waits_for_a_stop(answers: bool) -> None:
+    def script(line: Line, message: dict[str, Any]) -> None:
+        if answers or message.get("method") != "calling.tap.stop":
+            greet(line, message)
+
+    async def whole() -> None:
+        _, client = await connected(script)
+        tap = await client.call("c", "n").tap(audio={}, device=DEVICE)
+        stopping = asyncio.ensure_future(tap.stop())
+        await asyncio.sleep(1)
+        await client.close()
+        with pytest.raises(RelayAway):
+            await stopping
+        assert tap.ending == "lost"
+
+    virtual.run(whole())
+
+
+def test_d2_a_finished_before_the_404_to_its_stop_is_one_ending() -> None:
+    def script(line: Line, message: dict[str, Any]) -> None:
+        if message.get("method") == "calling.tap.stop":
+            line.event("calling.call.tap", call_id="c", control_id=message["params"]["control_id"], state="finished")
+            line.answer(message, code="404", message="no such tap")
+        else:
+            greet(line, message)
+
+    async def whole() -> None:
+        _, client = await connected(script)
+        seen: list[CallTap] = []
+        tap = await client.call("c", "n").tap(audio={}, device=DEVICE, listen={"on_ended": seen.append})
+        await tap.stop()
+        assert (tap.ending, seen) == ("finished", [tap])
+        await client.close()
+
+    virtual.run(whole())
+
+
+def test_a_listener_that_listens_again_is_not_called_for_the_same_event() -> None:
+    async def story(world: ClientWorld) -> None:
+        tap = await world.tap()
+        seen: list[CallTap] = []
+
+        def again(each: CallTap) -> None:
+            seen.append(each)
+            if len(seen) < 9:
+                tap.listen(on_ended=again)
+
+        tap.listen(on_ended=again)
+        await tap.stop()
+        assert seen == [tap]
+
+    play(story)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_socket_that_falls_before_the_answer_is_away_unless_an_event_said_yes(told: bool) -> None:
+    def script(line: Line, message: dict[str, Any]) -> None:
+        if message.get("method") == "calling.tap":
+            if told:
+                control_id = message["params"]["control_id"]
+                line.event("calling.call.tap", call_id="c", control_id=control_id, state="tapping")
+            line.fall()
+        else:
+            greet(line, message)
+
+    async def whole() -> None:
+        _, client = await connected(script)
+        call = client.call("c", "n")
+        if told:
+            tap = await call.tap(audio={}, device=DEVICE)
+            assert (tap.state, tap.source_device) == ("tapping", None)
+        else:
+            with pytest.raises(RelayAway):
+                await call.tap(audio={}, device=DEVICE)
+            assert call._taps == {}
+        await client.close()
+
+    virtual.run(whole())
+
+
+def test_who_no_longer_waits_for_a_stop_does_not_call_it_off() -> None:
+    async def story(world: ClientWorld) -> None:
+        tap = await world.tap()
+        stopping = asyncio.ensure_future(tap.stop())
+        await asyncio.sleep(0)
+        stopping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopping
+        await tap.ended()
+        assert tap.ending == "finished"
 
     play(story)
 

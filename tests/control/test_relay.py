@@ -120,6 +120,17 @@ def test_a_ping_is_echoed() -> None:
     assert answers(relay) == [{"timestamp": 1.5}, {}]
 
 
+def test_e_a_ping_as_deep_as_can_be_read_does_not_raise() -> None:
+    relay, _ = greeted()
+    read = 0
+    for depth in range(1, 1_100):
+        deep = "[" * depth + "]" * depth
+        happened = relay.receive(f'{{"id":"p","method":"signalwire.ping","params":{{"timestamp":{deep}}}}}')
+        read += not happened
+        assert answers(relay) == ([] if happened else [{}])
+    assert 0 < read < 1_099
+
+
 def test_the_state_for_next_time_is_kept_and_nobody_is_told() -> None:
     memory = Memory()
     relay, _ = greeted(memory)
@@ -142,6 +153,15 @@ def test_a_farewell_is_acked_and_nothing_is_asked_after_it(restart: bool) -> Non
     (late,) = relay.receive(json.dumps({"id": number, "result": {"code": "200"}}))
     assert isinstance(late, Answered)
     assert relay.receive(ask("signalwire.disconnect", restart=restart)) == []  # twice is once
+
+
+def test_a_greeting_after_the_farewell_is_nonsense_and_learns_nothing() -> None:
+    memory = Memory()
+    relay, said = begun(memory)
+    assert relay.receive(ask("signalwire.disconnect")) == [Draining(False)]
+    (happened,) = relay.receive(json.dumps({"id": said["id"], "result": {"protocol": "signalwire_s_x_p"}}))
+    assert isinstance(happened, Nonsense)
+    assert memory.protocol is None
 
 
 def test_what_comes_after_the_end_is_nothing() -> None:
