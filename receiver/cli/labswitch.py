@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import ssl
 import sys
 from typing import Any
 
@@ -51,6 +52,8 @@ def command(config: object, **options: Any) -> None:
         raise click.UsageError("--certificate and --key go together")
     try:
         asyncio.run(_serve(host, port, faults, options))
+    except ssl.SSLError as error:
+        raise click.UsageError(f"--certificate and --key: {error.reason or error}") from None
     except OSError as error:
         click.echo(f"tapdeck: cannot listen on {options['listen']}: {error.strerror or error}", err=True)
         sys.exit(74)  # EX_IOERR

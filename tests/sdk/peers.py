@@ -47,12 +47,21 @@ class Peer:
 
     def says(self, what: str) -> dict[str, Any]:
         """The next line, which must be about this."""
-        while True:
-            line = self._lines.next(PATIENCE_S)
-            if line.startswith(b"{"):
-                told: dict[str, Any] = json.loads(line)
-                assert told["what"] == what, told
-                return told
+        told = self._next()
+        assert told["what"] == what, told
+        return told
+
+    def comes_to(self, what: str) -> dict[str, Any]:
+        """The next line about this, whatever is said before."""
+        while (told := self._next())["what"] != what:
+            pass
+        return told
+
+    def _next(self) -> dict[str, Any]:
+        while not (line := self._lines.next(PATIENCE_S)).startswith(b"{"):
+            pass
+        told: dict[str, Any] = json.loads(line)
+        return told
 
     def go(self) -> None:
         """Let it go on."""

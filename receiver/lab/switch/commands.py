@@ -1,4 +1,8 @@
-"""What a client may ask, and what the switch answers. Events that follow are told by ``conduct``."""
+"""What a client may ask, and what the switch answers. Events that follow are told by ``conduct``.
+
+Requests are worked on beside each other, as in the real one: what waits (a tap's start and stop) may be answered after
+what came later. Only a tap's stop waits for its start.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -6,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 from receiver.lab.switch import requests
 from receiver.lab.switch.conduct import Conduct
 from receiver.lab.switch.parties import REFUSED_NUMBER, Call, Session, Tap
-from receiver.lab.switch.requests import Refused
+from receiver.lab.switch.requests import Refused, Unknown
 from receiver.lab.switch.sounds import Order
 
 if TYPE_CHECKING:
     from receiver.lab.switch.exchange import Exchange
 
-RINGS_S: Final = 30.0
 SPEECH_S: Final = 0.06  # for a character of text
 MOST_SPEECH_S: Final = 30.0
 
@@ -38,82 +41,81 @@ class Commands:
         }  # fmt: skip
 
     async def do(self, session: Session, method: str, params: Result) -> Done:
-        """Do what is asked: the result, and what follows. Raises `Invalid`, `Refused`, ``KeyError`` (no method)."""
+        """Do what is asked: the result, and what follows. Raises `Invalid`, `Refused`, `Unknown`."""
+        if method not in self._methods:
+            raise Unknown(method)
         return await self._methods[method](session, params)
 
     async def _receive(self, session: Session, params: Result) -> Done:
-        session.contexts |= _contexts(params)
+        session.contexts |= requests.contexts(params)
         return {"code": "200", "message": "Receiving"}, _nothing
 
     async def _unreceive(self, session: Session, params: Result) -> Done:
-        session.contexts -= _contexts(params)
+        session.contexts -= requests.contexts(params)
         return {"code": "200", "message": "Not receiving"}, _nothing
 
     async def _pong(self, session: Session, params: Result) -> Done:
         return {}, _nothing
 
     async def _dial(self, session: Session, params: Result) -> Done:
-        phone, tag = requests.phone(params), requests.text(params, "tag")
-        to = str(phone.get("to_number") or phone.get("to"))
+        """Only the first device is rung; a list of several is taken and not tried further."""
+        (to, from_, rings_s), tag = requests.phone(params), requests.text(params, "tag")
         if to.endswith(REFUSED_NUMBER):
             raise Refused("400", f"{to} cannot be dialled")
-        from_ = str(phone.get("from_number") or phone.get("from") or "")
-        told = phone.get("timeout")
-        timeout_s = float(told) if isinstance(told, int | float) else RINGS_S
         voice = self._exchange.voice_of(to)
-        call = self._exchange.add(Call(session, "outbound", from_, to, voice, tag=tag, timeout_s=timeout_s))
+        call = self._exchange.add(Call(session, "outbound", from_, to, voice, tag=tag, timeout_s=rings_s))
         return {"code": "200", "message": "Dialing"}, lambda: self._conduct.ring(call)
 
     async def _answer(self, session: Session, params: Result) -> Done:
-        call = self._known(session, params)
-        if call.direction != "inbound":
-            raise Refused("400", "not an inbound call")
+        call = self._ringing(session, params)
         return {"code": "200", "message": "Answering"}, lambda: self._conduct.move(call, "answered")
 
     async def _pass(self, session: Session, params: Result) -> Done:
-        call = self._known(session, params)
+        call = self._ringing(session, params)
         return {"code": "200", "message": "Passed"}, lambda: self._conduct.finish(call, "noAnswer")
 
     async def _end(self, session: Session, params: Result) -> Done:
-        call = self._known(session, params)
-        reason = params.get("reason")
-        return {"code": "200", "message": "Ending"}, lambda: self._conduct.finish(call, str(reason or "hangup"))
+        call, reason = self._known(session, params), requests.reason(params)
+        return {"code": "200", "message": "Ending"}, lambda: self._conduct.finish(call, reason)
 
     async def _tap(self, session: Session, params: Result) -> Done:
-        call, wanted = self._known(session, params), requests.tap(params)
+        call, wanted = self._answered(session, params), requests.tap(params)
         if wanted.control_id in call.taps:
             raise Refused("409", "a tap of this control id is live on the call")
-        if call.state != "answered":
-            raise Refused("400", "the call is not answered")
-        tap = call.taps[wanted.control_id] = Tap(session, call, wanted.control_id, wanted.audio, wanted.device)
-        tap.caller = self._exchange.caller_of(call)
+        tap = self._exchange.add_tap(Tap(session, call, wanted.control_id, wanted.audio, wanted.device))
         try:
-            order = Order(tap.control_id, tap.device, call.voice, tap.caller)
-            tap.source = await self._exchange.sounds.start(order, self._conduct.over)
-        except OSError as error:
-            del call.taps[wanted.control_id]
-            raise Refused("500", f"the media cannot be sent: {error.strerror or error}") from None
-        if call.state == "ended":
-            await self._exchange.sounds.stop(tap.control_id)
-            raise Refused("404", "the call has ended")
+            await self._start(tap)
+        finally:
+            tap.settled.set()
         result: Result = {"code": "200", "message": "Tapping", "call_id": call.call_id, "control_id": tap.control_id}
         return result | self._source_of(tap), lambda: self._conduct.tapping(tap)
+
+    async def _start(self, tap: Tap) -> None:
+        """Have its sound started. Where its call ended meanwhile, ``Exchange.quiet`` stops it again."""
+        order = Order(tap.sound, tap.device, tap.call.voice, self._exchange.caller_of(tap))
+        try:
+            tap.source = await self._exchange.sounds.start(order, self._conduct.over)
+        except OSError as error:
+            self._conduct.tapped(tap)
+            raise Refused("500", f"the media cannot be sent: {error.strerror or error}") from None
+        if tap.state == "finished":
+            raise Refused("404", "the call has ended")
 
     async def _tap_stop(self, session: Session, params: Result) -> Done:
         call, control_id = self._known(session, params), requests.text(params, "control_id")
         tap = call.taps.get(control_id)
-        if tap is None:
+        if tap is not None:
+            await self._exchange.quiet(tap)
+        if tap is None or tap.state == "finished":
             raise Refused("404", "there is no such tap")
-        await self._exchange.sounds.stop(control_id)
         result = {"code": "200", "message": "Stopping", "call_id": call.call_id, "control_id": control_id}
         return result, lambda: self._conduct.tapped(tap)
 
     async def _play(self, session: Session, params: Result) -> Done:
-        call, control_id = self._known(session, params), requests.text(params, "control_id")
-        played = params.get("play")
-        if not isinstance(played, list) or not all(isinstance(each, dict) for each in played):
-            raise requests.Invalid("Invalid CallPlayParams")
-        length_s = sum(_length_s(each) for each in played)
+        call, control_id = self._answered(session, params), requests.text(params, "control_id")
+        length_s = sum(_length_s(each) for each in requests.plays(params))
+        if control_id in call.plays:
+            raise Refused("409", "a play of this control id is live on the call")
         result = {"code": "200", "message": "Playing", "call_id": call.call_id, "control_id": control_id}
         return result, lambda: self._conduct.playing(call, control_id, min(length_s, MOST_SPEECH_S))
 
@@ -121,7 +123,8 @@ class Commands:
         call, control_id = self._known(session, params), requests.text(params, "control_id")
         if control_id not in call.plays:
             raise Refused("404", "there is no such play")
-        return {"code": "200", "message": "Stopping"}, lambda: self._conduct.played(call, control_id)
+        result = {"code": "200", "message": "Stopping", "call_id": call.call_id, "control_id": control_id}
+        return result, lambda: self._conduct.played(call, control_id)
 
     def _known(self, session: Session, params: Result) -> Call:
         """The call that a request is about: of this project, and of a session that is still known."""
@@ -131,6 +134,18 @@ class Commands:
             raise Refused("404", "there is no such call")
         if call.node_id != node_id:
             raise Refused("404", "there is no such call on this node")
+        return call
+
+    def _answered(self, session: Session, params: Result) -> Call:
+        call = self._known(session, params)
+        if call.state != "answered":
+            raise Refused("400", "the call is not answered")
+        return call
+
+    def _ringing(self, session: Session, params: Result) -> Call:
+        call = self._known(session, params)
+        if call.direction != "inbound" or call.state != "ringing":
+            raise Refused("400", "not an inbound call that rings")
         return call
 
     def _source_of(self, tap: Tap) -> Result:
@@ -146,18 +161,9 @@ class Commands:
         return {"source_device": {"type": tap.device["type"], "params": source}}
 
 
-
-
-def _contexts(params: Result) -> set[str]:
-    told = params.get("contexts")
-    if not isinstance(told, list) or not all(isinstance(each, str) for each in told):
-        raise requests.Invalid("contexts: a list of texts is required")
-    return set(told)
-
-
 def _length_s(played: Result) -> float:
     params = played.get("params")
     told = params if isinstance(params, dict) else {}
-    if played.get("type") == "silence" and isinstance(told.get("duration"), int | float):
-        return float(told["duration"])
+    if played.get("type") == "silence":
+        return requests.number(told, "duration", 0.0)
     return SPEECH_S * len(str(told.get("text", "")))

@@ -51,18 +51,14 @@ class Conduct:
         self.move(call, "ending")
         for control_id in list(call.plays):
             self.played(call, control_id)
-        for tap in taps:
-            self._exchange.hush(tap.control_id)
-            if finished == "before":
-                self.tapped(tap)
+        for tap in taps if finished != "after" else ():
+            self.tapped(tap, told=finished != "never")
         call.state, call.end_reason = "ended", reason
         self._exchange.emit(call.session, "calling.call.state", call.told())
         if dialling:
             self._dialled(call, "failed", {"reason": reason, "source": "outbound"})
         for tap in taps:
-            if finished == "after":
-                self.tapped(tap)
-            call.taps.pop(tap.control_id, None)
+            self.tapped(tap)
         self._exchange.calls.pop(call.call_id, None)
 
     def tapping(self, tap: Tap) -> None:
@@ -70,23 +66,26 @@ class Conduct:
             tap.state = "tapping"
             self._exchange.emit(tap.session, "calling.call.tap", tap.told())
 
-    def tapped(self, tap: Tap) -> None:
-        if tap.state != "finished":
-            tap.state = "finished"
+    def tapped(self, tap: Tap, told: bool = True) -> None:
+        """A tap is over, whoever ended it: once. One that never was ``tapping`` is refused by its answer instead."""
+        was, tap.state = tap.state, "finished"
+        if was != "finished":
             tap.call.taps.pop(tap.control_id, None)
+            self._exchange.hush(tap)
+        if was == "tapping" and told:
             self._exchange.emit(tap.session, "calling.call.tap", tap.told())
 
-    def over(self, control_id: str) -> None:
+    def over(self, sound: str) -> None:
         """The sound is over by itself."""
-        for call in list(self._exchange.calls.values()):
-            tap = call.taps.get(control_id)
-            if tap is not None:
-                if call.voice.hang_up:
-                    self.finish(call, "hangup")
-                else:
-                    self.tapped(tap)
+        tap = self._exchange.taps.get(sound)
+        if tap is not None and tap.call.voice.hang_up:
+            self.finish(tap.call, "hangup")
+        elif tap is not None:
+            self.tapped(tap)
 
     def playing(self, call: Call, control_id: str, length_s: float) -> None:
+        if call.state == "ended":
+            return
         self._tell_play(call, control_id, "playing")
         call.plays[control_id] = self._exchange.later(length_s, self.played, call, control_id)
 

@@ -17,7 +17,7 @@ from receiver.lab.switch.commands import Commands
 from receiver.lab.switch.conduct import Conduct
 from receiver.lab.switch.faults import GOOD, Faults
 from receiver.lab.switch.legs import CLOSED, Leg
-from receiver.lab.switch.parties import Call, Session, Voice
+from receiver.lab.switch.parties import Call, Session, Tap, Voice
 from receiver.lab.switch.sounds import Sounds
 
 Result = dict[str, Any]
@@ -36,11 +36,13 @@ class Exchange:
         self.legs: list[Leg] = []
         self.sessions: dict[str, Session] = {}
         self.calls: dict[str, Call] = {}
+        self.taps: dict[str, Tap] = {}  # by what `Sounds` call them, until they are quiet
         self._dice = dice or random.Random()
         self._tasks: set[asyncio.Task[None]] = set()
         self._hushing: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
         self._callers: set[int] = set()
+        self._numbers = {True: count(10_000), False: count(1)}
         self.conduct = Conduct(self)
         self.commands = Commands(self, self.conduct)
 
@@ -54,9 +56,10 @@ class Exchange:
 
     def ring(self, topic: str, from_: str, to: str, voice: Voice | None = None) -> str:
         """An inbound call to whoever receives this topic; return its id. ``KeyError`` where nobody does."""
-        session = next((each for each in self.sessions.values() if topic in each.contexts and not each.forgotten), None)
-        if session is None:
+        receiving = [each for each in self.sessions.values() if topic in each.contexts]
+        if not receiving:
             raise KeyError(topic)
+        session = next((each for each in receiving if each.leg is not None), receiving[0])
         call = self.add(Call(session, "inbound", from_, to, voice or self.voice_of(to), context=topic))
         call.state = "ringing"
         self.emit(session, "calling.call.receive", call.told() | {"project_id": session.project})
@@ -80,19 +83,17 @@ class Exchange:
             self.later(0.2, leg.drop, CLOSED)
 
     async def close(self) -> None:
-        """End everything."""
-        for timer in self._timers:
-            timer.cancel()
-        for call in list(self.calls.values()):
-            for tap in list(call.taps.values()):
-                await self.sounds.stop(tap.control_id)
+        """End everything: what is being worked on, sounds (stopped when it returns), calls without a word, sockets."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(self.quiet(tap) for tap in self.taps.values()), *self._hushing)
         for leg in list(self.legs):
             leg.drop(CLOSED)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, *self._hushing, return_exceptions=True)
         for timer in self._timers:
             timer.cancel()
+        self.calls.clear()
 
     # --- what legs ask
 
@@ -108,9 +109,13 @@ class Exchange:
             session.forgetting = None
         told = params.get("contexts")
         session.contexts |= {each for each in told if isinstance(each, str)} if isinstance(told, list) else set()
-        if session.leg is not None:
-            session.leg.session = None
-        leg.session, session.leg = session, leg
+        if leg.session is not None and leg.session is not session:
+            self.unplugged(leg.session)
+        before, session.leg, leg.session = session.leg, leg, session
+        if before is not None and before is not leg:  # a session has one socket
+            before.session = None
+            before.drop(CLOSED)
+        session.sockets += 1
         return session, restored
 
     def greeted(self, session: Session) -> None:
@@ -124,19 +129,28 @@ class Exchange:
     def unplugged(self, session: Session) -> None:
         """A session has no socket any more; it waits a while for another one."""
         session.leg = None
+        self.counts["unacked"] += len(session.unacked)
+        session.unacked.clear()
         session.forgetting = self.later(self.faults.keep_session_s, self._forget, session)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Let something run beside."""
+        """Let a command run beside."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def hush(self, control_id: str) -> None:
-        """Have a sound stopped; it is waited for when the exchange closes."""
-        task = asyncio.ensure_future(self.sounds.stop(control_id))
+    def hush(self, tap: Tap) -> None:
+        """Have a tap's sound stopped, beside; it is waited for when the exchange closes."""
+        task = asyncio.ensure_future(self.quiet(tap))
         self._hushing.add(task)
         task.add_done_callback(self._hushing.discard)
+
+    async def quiet(self, tap: Tap) -> None:
+        """Stop a tap's sound, as soon as it was started; then its name is free."""
+        await tap.settled.wait()
+        await self.sounds.stop(tap.sound)
+        if self.taps.get(tap.sound) is tap:
+            del self.taps[tap.sound]
 
     def later(self, delay_s: float, work: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
         """Do something after a while, unless the exchange is closed before."""
@@ -157,7 +171,7 @@ class Exchange:
 
     def between(self, span: tuple[float, float]) -> float:
         """A number from this span."""
-        return self._dice.uniform(*span) if span[1] else 0.0
+        return self._dice.uniform(*span) if any(span) else 0.0
 
     def now(self) -> float:
         """UNIX time, as the protocol's timestamps."""
@@ -197,13 +211,22 @@ class Exchange:
         self.calls[call.call_id] = call
         return call
 
+    def add_tap(self, tap: Tap) -> Tap:
+        """Control ids are unique on a call only; what `Sounds` call a tap is unique here."""
+        names = (tap.control_id if number == 0 else f"{tap.control_id}/{number}" for number in count())
+        tap.sound = next(name for name in names if name not in self.taps)
+        self.taps[tap.sound] = tap.call.taps[tap.control_id] = tap
+        return tap
+
     def voice_of(self, number: str) -> Voice:
         return self.voices.get(number, self.voice)
 
-    def caller_of(self, call: Call) -> int:
-        """The id of who speaks on a call's next tap; no two taps ever have the same, because logs are named by it."""
-        wanted = call.voice.id
+    def caller_of(self, tap: Tap) -> int:
+        """The id of who speaks on a tap; no two taps ever have the same, because logs are named by it."""
+        wanted = tap.call.voice.id
         if wanted is None or wanted in self._callers:
-            wanted = next(number for number in count(1 if wanted is None else 10_000) if number not in self._callers)
+            numbers = self._numbers[wanted is not None]
+            wanted = next(number for number in numbers if number not in self._callers)
         self._callers.add(wanted)
+        tap.caller = wanted
         return wanted

@@ -35,7 +35,7 @@ class Faults(Struct, frozen=True, forbid_unknown_fields=True):
     refuse: dict[str, tuple[str, str]] = {}
     """Method → code and message of its refusal."""
 
-    connect_error: str | None = None
+    connect_error: Annotated[str, Meta(pattern=r"^-?[0-9]{1,9}$")] | None = None
     """The code that every ``signalwire.connect`` is answered with."""
     connect_silence: bool = False
     keep_session_s: Seconds = 120.0
@@ -45,7 +45,7 @@ class Faults(Struct, frozen=True, forbid_unknown_fields=True):
     ping_interval_s: Seconds = 10.0
     """0: none."""
     drop_after: Annotated[int, Meta(ge=0)] = 0
-    """Frames from the client after which its socket falls; 0: never."""
+    """Frames from the client after which each of its sockets falls; 0: never."""
 
     source_device: Literal["right", "wrong", "none", "texts"] = "right"
     """Whether a tap's answer tells its source: truly, another port, not at all, with numbers as texts."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from receiver.lab.switch.parties import Session
-from receiver.lab.switch.requests import Invalid, Refused
+from receiver.lab.switch.requests import Invalid, Refused, Unknown
 
 if TYPE_CHECKING:
     from receiver.lab.switch.exchange import Exchange
@@ -38,14 +38,14 @@ class Leg:
             message = json.loads(text)
         except (ValueError, RecursionError):
             message = None
-        if not isinstance(message, dict):
+        if not isinstance(message, dict) or not isinstance(message.get("id"), str | int | float | None):
             self._exchange.counts["nonsense"] += 1
         elif isinstance(message.get("method"), str):
             params = message.get("params")
             self._asked(message.get("id"), message["method"], params if isinstance(params, dict) else {})
         else:
             self._acked(message.get("id"))
-        if self._frames == self._exchange.faults.drop_after:
+        if 0 < self._exchange.faults.drop_after <= self._frames:
             self.drop()
 
     def gone(self) -> None:
@@ -70,7 +70,7 @@ class Leg:
     def say(self, method: str, params: dict[str, Any]) -> None:
         """Ask the client something."""
         number = str(uuid4())
-        if self.session is not None:
+        if self.session is not None and self.is_open:
             self.session.unacked.add(number)
         self.put(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}))
 
@@ -84,17 +84,16 @@ class Leg:
         elif method in self._exchange.faults.refuse:
             self._result(number, dict(zip(("code", "message"), self._exchange.faults.refuse[method], strict=True)))
         else:
-            self._exchange.spawn(self._do(number, method, params))
+            self._exchange.spawn(self._do(self.session, number, method, params))
 
-    async def _do(self, number: Any, method: str, params: dict[str, Any]) -> None:
-        assert self.session is not None
+    async def _do(self, session: Session, number: Any, method: str, params: dict[str, Any]) -> None:
         try:
-            result, after = await self._exchange.commands.do(self.session, method, params)
+            result, after = await self._exchange.commands.do(session, method, params)
         except Invalid as error:
             return self._error(number, -32602, str(error))
         except Refused as error:
             return self._result(number, {"code": error.code, "message": error.message})
-        except KeyError:
+        except Unknown:
             return self._error(number, -32601, f"unknown method {method}")
         if self._exchange.faults.events_first:
             after()
@@ -135,6 +134,8 @@ class Leg:
 
     def _arm(self) -> None:
         interval_s = self._exchange.faults.ping_interval_s
+        if self._ping is not None:
+            self._ping.cancel()
         if interval_s and self.is_open:
             self._ping = self._exchange.later(interval_s, self._tick)
 

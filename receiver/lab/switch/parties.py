@@ -3,10 +3,12 @@
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import uuid4
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+from receiver.lab import forecast, sound
 
 if TYPE_CHECKING:
     from receiver.lab.switch.legs import Leg
@@ -19,14 +21,18 @@ REFUSED_NUMBER: Final = "0404"
 class Voice(Struct, frozen=True, forbid_unknown_fields=True):
     """Who speaks on a call: what its taps send. Codec and packet size come from the tap's device."""
 
-    id: int | None = None
+    id: Annotated[int, Meta(ge=0, lt=sound.CROWD)] | None = None
     """The caller's id in ``lab.sound`` and of its log; None: the next free one. A call's second tap gets another."""
     weather: str = "clean"
-    seconds: float = 600.0
+    seconds: Annotated[float, Meta(gt=0, le=86_400)] = 600.0
     """Of sound, from the tap's beginning. Then the tap is over by itself."""
     speech: bool = False
     hang_up: bool = False
     """The call ends when the sound is over."""
+
+    def __post_init__(self) -> None:
+        """Raises ``ValueError`` for a weather that nobody knows."""
+        forecast.named(self.weather)
 
 
 @dataclass
@@ -40,6 +46,7 @@ class Session:
     missed: "deque[tuple[str, dict[str, Any]]]" = field(default_factory=lambda: deque(maxlen=MOST_MISSED))
     forgetting: asyncio.TimerHandle | None = None
     forgotten: bool = False
+    sockets: int = 0  # that it had so far
     unacked: set[str] = field(default_factory=set)
 
 
@@ -76,16 +83,20 @@ class Call:
 
 @dataclass
 class Tap:
-    """A tap. ``session`` hears of it: who asked for it."""
+    """A tap. ``session`` hears of it: who asked for it. ``asked``, until its sound is there; then ``tapping`` and
+    ``finished``, once each. ``sound`` is what `Sounds` call it: the control id, where no other call's tap has the
+    same; ``settled`` is set when its sound was started or will never be."""
 
     session: Session
     call: Call
     control_id: str
     audio: dict[str, Any]
     device: dict[str, Any]
+    sound: str = ""
     state: str = "asked"
     source: dict[str, Any] | None = None
     caller: int | None = None
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
 
     def told(self) -> dict[str, Any]:
         """As events tell it."""

@@ -81,6 +81,8 @@ class SwitchProcess:
             connection.request(method, path, None if body is None else json.dumps(body))
             response = connection.getresponse()
             told = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise SwitchFailed(f"{method} {path}: the switch does not answer ({error})") from None
         finally:
             connection.close()
         if response.status != 200:

@@ -4,7 +4,8 @@ party.
 ==========================  ==========================================================================================
 ``GET /lab/calls``          calls that have not ended, with their taps
 ``POST /lab/calls``         an inbound call: ``{"topic", "from", "to", "voice"}``; answers ``{"call_id"}``
-``GET /lab/sessions``       sessions that are not forgotten
+``GET /lab/sessions``       sessions that are not forgotten, and how many sockets each had so far
+``GET /lab/counts``         frames, and of them what meant nothing; events withheld; questions never acknowledged
 ``DELETE /lab/calls/ID``    the other party hangs up
 ``PUT /lab/voices/NUMBER``  who speaks when this number is dialled: `parties.Voice`
 ``PUT /lab/faults``         what goes wrong from now on: `faults.Faults`
@@ -22,6 +23,7 @@ from aiohttp import WSMsgType, web
 
 from receiver.lab.switch.exchange import Exchange
 from receiver.lab.switch.faults import Faults
+from receiver.lab.switch.legs import ABNORMAL
 from receiver.lab.switch.parties import Call, Voice
 
 LONGEST_FRAME: Final = 10 << 20  # octets
@@ -56,8 +58,17 @@ async def show_calls(request: web.Request) -> web.Response:
 async def show_sessions(request: web.Request) -> web.Response:
     """Who is connected, or was a moment ago."""
     sessions = request.app[EXCHANGE].sessions.values()
-    told = [{"project": each.project, "up": each.leg is not None, "topics": sorted(each.contexts)} for each in sessions]
+    told = [
+        {"project": each.project, "up": each.leg is not None, "topics": sorted(each.contexts), "sockets": each.sockets}
+        for each in sessions
+    ]
     return _json(told)
+
+
+@routes.get("/lab/counts")
+async def show_counts(request: web.Request) -> web.Response:
+    """What was seen so far."""
+    return _json(request.app[EXCHANGE].counts)
 
 
 @routes.post("/lab/calls")
@@ -120,11 +131,13 @@ async def relay(request: web.Request) -> web.StreamResponse:
     await socket.prepare(request)
     outbox: asyncio.Queue[str | int] = asyncio.Queue()
     leg = request.app[EXCHANGE].attach(outbox.put_nowait, outbox.put_nowait)
-    writer = asyncio.ensure_future(_write(socket, outbox))
+    writer = asyncio.ensure_future(_write(request, socket, outbox))
     try:
         async for message in socket:
             if message.type is WSMsgType.TEXT:
                 leg.receive(message.data)
+            else:
+                request.app[EXCHANGE].counts["nonsense"] += 1
     finally:
         if leg.is_open:
             leg.gone()
@@ -154,13 +167,17 @@ class Server:
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
 
     async def start(self, host: str, port: int, certificate: str | None = None, key: str | None = None) -> None:
-        """Listen; port 0 takes a free one. Raises ``OSError``."""
+        """Listen; port 0 takes a free one. Raises ``ssl.SSLError`` for the files, ``OSError`` for the address."""
         trust = None
         if certificate is not None:
             trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             trust.load_cert_chain(certificate, key)
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port, ssl_context=trust).start()
+        try:
+            await web.TCPSite(self._runner, host, port, ssl_context=trust).start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
 
     @property
     def port(self) -> int:
@@ -173,22 +190,21 @@ class Server:
         await self._runner.cleanup()
 
 
-async def _write(socket: web.WebSocketResponse, outbox: "asyncio.Queue[str | int]") -> None:
-    """What the exchange says, in order; a number is the code to close with."""
-    while True:
-        told = await outbox.get()
-        try:
-            if isinstance(told, str):
-                await socket.send_str(told)
-            else:
-                await socket.close(code=1000 if told == 1006 else told)
-                return
-        except (ConnectionError, RuntimeError):  # it fell meanwhile; the reader sees it
-            return
+async def _write(request: web.Request, socket: web.WebSocketResponse, outbox: "asyncio.Queue[str | int]") -> None:
+    """What the exchange says, in order; a number is the code to close with, and a network closes with none."""
+    try:
+        while isinstance(told := await outbox.get(), str):
+            await socket.send_str(told)
+        if told == ABNORMAL and request.transport is not None:
+            request.transport.abort()
+        else:
+            await socket.close(code=told)
+    except (ConnectionError, RuntimeError):  # it fell meanwhile; the reader sees it
+        return
 
 
 def _json(answer: Any) -> web.Response:
-    return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+    return web.json_response(answer)
 
 
 def _view(call: Call) -> dict[str, Any]:

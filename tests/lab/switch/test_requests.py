@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from receiver.lab.switch import requests
-from receiver.lab.switch.requests import Invalid, Refused, Wanted
+from receiver.lab.switch.requests import Invalid, Phone, Refused, Wanted
 
 AUDIO = {"type": "audio", "params": {"direction": "both"}}
 
@@ -36,6 +36,7 @@ def ask(**more: Any) -> dict[str, Any]:
 def test_a_tap_that_is_taken(given: dict[str, Any], device: dict[str, Any]) -> None:
     wanted = requests.tap(ask(**given))
     assert isinstance(wanted, Wanted)
+    assert wanted.audio["direction"] in ("both", "speak")
     assert wanted.device["params"] == device
 
 
@@ -48,18 +49,28 @@ def test_a_tap_that_is_taken(given: dict[str, Any], device: dict[str, Any]) -> N
         {"tap": {"type": "video", "params": {}}},
         {"tap": None},
         {"tap": {"type": "audio", "params": {"direction": "up"}}},
+        {"tap": {"type": "audio", "params": {"direction": ["both"]}}},
         {"device": None},
         {"device": {"type": "sip", "params": {}}},
         {"device": rtp(addr="host.example")},
         {"device": rtp(addr="2001:db8::1")},
         {"device": rtp(addr=None)},
+        {"device": rtp(addr=3_405_803_781)},
+        {"device": rtp(addr="")},
+        {"device": {"type": ["rtp"], "params": {}}},
         {"device": rtp(port=0)},
+        {"device": rtp(port=True)},
+        {"device": rtp(port=1.5)},
+        {"device": rtp(port=float("inf"))},
+        {"device": rtp(port="-1")},
+        {"device": rtp(port="\u0661")},
         {"device": rtp(port=65_536)},
         {"device": rtp(port="x")},
         {"device": rtp(ptime=25)},
         {"device": rtp(ptime=130)},
         {"device": rtp(codec="G722")},
         {"device": rtp(codec=7)},
+        {"device": rtp(codec=["PCMU"])},
         {"device": rtp(codec="Pcmu")},
         {"device": {"type": "ws", "params": {}}},
         {"device": {"type": "ws", "params": {"uri": "http://x"}}},
@@ -93,6 +104,32 @@ def test_devices_that_name_nobody(devices: Any) -> None:
         requests.phone({"devices": devices})
 
 
+def devices(**params: Any) -> dict[str, Any]:
+    return {"devices": [[{"type": "phone", "params": {"to_number": "+1", **params}}]]}
+
+
 def test_a_phone_and_a_sip_device() -> None:
-    assert requests.phone({"devices": [[{"type": "phone", "params": {"to_number": "+1"}}]]}) == {"to_number": "+1"}
-    assert requests.phone({"devices": [[{"type": "sip", "params": {"to": "sip:x"}}]]}) == {"to": "sip:x"}
+    assert requests.phone(devices(from_number="+2", timeout=5)) == Phone("+1", "+2", 5.0)
+    assert requests.phone(devices()) == Phone("+1", "", 30.0)
+    assert requests.phone({"devices": [[{"type": "sip", "params": {"to": "sip:x", "from": "sip:y"}}]]})[:2] == (
+        "sip:x", "sip:y",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), float("nan"), -1, 1e9, True, "5", None, [5]])
+def test_a_number_that_is_none_counts_as_not_told(timeout: Any) -> None:
+    assert requests.phone(devices(timeout=timeout, from_number=7)) == Phone("+1", "", 30.0)
+
+
+def test_a_call_is_ended_for_one_of_the_reasons_that_a_client_may_give() -> None:
+    assert requests.reason({}) == "hangup"
+    assert requests.reason({"reason": "noAnswer"}) == "noAnswer"
+    for told in ("tired", None, ["hangup"]):
+        with pytest.raises(Invalid):
+            requests.reason({"reason": told})
+
+
+@pytest.mark.parametrize("told", [None, [], ["x"], "x", {}])
+def test_nothing_that_can_be_played(told: Any) -> None:
+    with pytest.raises(Invalid):
+        requests.plays({"play": told})

@@ -42,13 +42,24 @@ const scenes = {
     await call.hangup();
     say("hung up", { state: call.state });
   },
-  // the far end hangs up while the tap runs
+  // the far end hangs up while the tap runs; a dial that fails afterwards shows that all events before it were seen
   async hung() {
     const call = await dial(client);
     const tap = await call.tapAudio({ direction: "both", device: device() }).onStarted();
+    let ended = false;
+    tap.ended().then(() => (ended = true));
     say("tapping", { id: tap.id, call: call.id });
-    await tap.ended();
-    say("ended", { state: tap.state });
+    await line();
+    await dial(client, "+15550486").catch(() => undefined);
+    say("afterwards", { ended, call: call.state });
+  },
+  // without a state event of the call before its dial event, the SDK never finds the call
+  async unheard() {
+    const dialled = dial(client).then(() => "answered", () => "failed");
+    say("dialling");
+    await line();
+    await dial(client, "+15550486").catch(() => undefined);
+    say("afterwards", { dialled: await Promise.race([dialled, Promise.resolve("pending")]) });
   },
   async busy() {
     try {
@@ -81,17 +92,27 @@ const scenes = {
     say("listening");
     await line();
   },
-  // the socket falls: the session is resumed, and the call goes on
+  // the socket falls: the session is resumed, or not, and the call goes on, or is out of reach
   async dropped() {
     const call = await dial(client);
     const tap = await call.tapAudio({ direction: "both", device: device() }).onStarted();
     say("tapping", { id: tap.id, call: call.id });
     await line();
-    await tap.stop();
+    try {
+      await tap.stop();
+    } catch (error) {
+      say("failed", { code: error.code });
+      return;
+    }
     await tap.ended();
     say("ended", { state: tap.state });
     await call.hangup();
     say("hung up", { state: call.state });
+  },
+  // nothing is done
+  async idle() {
+    say("idle");
+    await line();
   },
 };
 
