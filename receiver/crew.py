@@ -35,11 +35,17 @@ log = structlog.get_logger("crew")
 class Owner(Protocol):
     """Who knows the taps."""
 
+    def living(self, worker: int) -> dict[str, int]:
+        """Which recordings go on in a worker that is started for the first time, by slot."""
+
     def belongings(self, worker: int) -> Iterator[tuple[link.ToWorker, Sequence[int]]]:
         """What a worker that was started must be told, with descriptors."""
 
     def began(self, worker: int) -> None:
         """The worker records."""
+
+    def keep(self, worker: int, memory: int) -> None:
+        """This is the worker's memory from now on, and no other."""
 
     def died(self, worker: int) -> None:
         """The worker is gone; another one will come."""
@@ -53,13 +59,14 @@ class Member:
     """One worker's place: the memory stays, processes come and go."""
 
     configure: link.Configure
-    memory: int  # descriptor
+    memories: list[int]  # descriptors: those of earlier processes, then a fresh one; one, as soon as a worker chose
     state: str = "starting"  # starting, repairing, ready, restarting, gone
     end: link.Link[link.ToWorker, link.ToControl] | None = None
     process: asyncio.subprocess.Process | None = None
     born_ns: int = 0
     began_ns: int | None = None
     heard_ns: int = 0
+    chosen: bool = False
     deaths: int = 0
     tries: int = 0
     task: "asyncio.Task[None] | None" = field(default=None, repr=False)
@@ -69,7 +76,8 @@ class Crew:
     """One worker per ``Configure``. ``command`` is what is executed, before ``--index N --link FD``.
 
     Workers inherit the descriptors ``inherited``, and know nothing of them; ``environ`` is added to their environment.
-    ``failed`` is done (with an exit status) when a worker could not even start, for a reason that stays.
+    ``memories`` are a worker's memory files from earlier processes; they are ours from now on. ``failed`` is done (with
+    an exit status) when a worker could not even start, for a reason that stays.
     """
 
     def __init__(
@@ -79,6 +87,7 @@ class Crew:
         command: Sequence[str] = COMMAND,
         inherited: Sequence[int] = (),
         environ: Mapping[str, str] = MappingProxyType({}),
+        memories: Mapping[int, Sequence[int]] = MappingProxyType({}),
         back_off_s: Sequence[float] = BACK_OFF_S,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -87,9 +96,7 @@ class Crew:
         self._leaving = False
         self._repaired = False
         self._checked_ns = clock_ns()
-        self._members = [
-            Member(configure, os.memfd_create(f"tapdeck-{configure.index}", os.MFD_CLOEXEC)) for configure in configures
-        ]
+        self._members = [Member(each, [*memories.get(each.index, ()), _fresh(each.index)]) for each in configures]
         self.failed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def start(self) -> None:
@@ -150,7 +157,8 @@ class Crew:
                     await member.process.wait()
             await asyncio.gather(*tasks, return_exceptions=True)
         for member in self._members:
-            os.close(member.memory)
+            for memory in member.memories:
+                os.close(memory)
 
     # --- inside
 
@@ -208,7 +216,9 @@ class Crew:
         repair = index == 0 and not self._repaired
         member.state = "repairing" if repair else "starting"
         member.end = link.control_end(ours)
-        member.end.send(msgspec.structs.replace(member.configure, repair=repair), (member.memory,))
+        living = None if member.chosen else self._owner.living(index)
+        configure = msgspec.structs.replace(member.configure, repair=repair, living=living)
+        member.end.send(configure, member.memories)
         for message, descriptors in self._owner.belongings(index):
             member.end.send(message, descriptors)
         if self._leaving:
@@ -224,12 +234,23 @@ class Crew:
                     member.state, member.began_ns = "ready", member.heard_ns
                     log.info("worker records", worker=member.configure.index, pid=received.message.pid)
                     self._owner.began(member.configure.index)
+                elif isinstance(received.message, link.Mapped):
+                    self._choose(member, received.message.memory)
                 elif isinstance(received.message, link.Repaired):
                     self._repaired = True
                 self._pass_on(member.configure.index, received.message)
         except link.LinkBroken as error:
             return str(error)
         return "end of file on the link"
+
+    def _choose(self, member: Member, which: int) -> None:
+        """A worker has mapped one of its memories: the others are nobody's any more."""
+        for number, memory in enumerate(member.memories):
+            if number != which:
+                os.close(memory)
+        if not member.chosen:
+            self._owner.keep(member.configure.index, member.memories[which])
+        member.memories, member.chosen = [member.memories[which]], True
 
     def _pass_on(self, worker: int, message: link.ToControl) -> None:
         try:
@@ -267,6 +288,10 @@ class Crew:
         if member.state == "starting" and now_ns - member.born_ns > START_NS:
             return "it does not come up"
         return None
+
+
+def _fresh(worker: int) -> int:
+    return os.memfd_create(f"tapdeck-{worker}", os.MFD_CLOEXEC)
 
 
 def _in_words(status: int | None) -> str:

@@ -27,10 +27,14 @@ __all__ = ["Link", "LinkBroken", "Received", "ToControl", "ToWorker", "control_e
 
 
 class Configure(Struct, frozen=True, tag=True):
-    """First message to every worker; carries the descriptor of its memory file (empty for a fresh one).
+    """First message to every worker; carries the descriptors of its memory files, of which it maps the first that it
+    understands (an empty one always is).
 
     ``horizon``, ``window`` and ``segment_frames`` are in samples. With ``repair`` the worker runs rule C5 and
     answers `Repaired` (also when there was nothing to do); otherwise it must leave parts of living taps alone.
+    ``living``, at the first start under this control, tells which recordings go on, and in which slots; what else the
+    memory holds is over. ``kept``: sockets and memory outlive control (rule D7), so at the end of the link nothing is
+    concluded.
     """
 
     index: int
@@ -47,6 +51,8 @@ class Configure(Struct, frozen=True, tag=True):
     allow: list[str]
     events_payload_type: int
     repair: bool
+    living: dict[str, int] | None = None
+    kept: bool = False
 
     @property
     def path(self) -> Path:
@@ -128,8 +134,14 @@ class Forget(Struct, frozen=True, tag=True):
 # --- worker to control ----------------------------------------------------------------------------------------
 
 
+class Mapped(Struct, frozen=True, tag=True):
+    """Which of the memory files in `Configure` the worker took, before anything else is said."""
+
+    memory: int
+
+
 class Ready(Struct, frozen=True, tag=True):
-    """The worker records. ``fresh``: its memory file was empty."""
+    """The worker records, and new taps may come. ``fresh``: its memory file was empty."""
 
     index: int
     pid: int
@@ -226,7 +238,7 @@ class Repaired(Struct, frozen=True, tag=True):
 
 
 ToWorker = Configure | Open | Answer | Source | Amend | Close | Forget
-ToControl = Ready | Opened | Refused | Happened | Report | Finished | Repaired
+ToControl = Mapped | Ready | Opened | Refused | Happened | Report | Finished | Repaired
 
 
 def control_end(end: socket.socket) -> Link[ToWorker, ToControl]:

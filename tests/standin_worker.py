@@ -49,6 +49,7 @@ class StandIn:
             drafts = sorted((self.directory / "spool").glob("*.draft"))
             repaired = [self.publish(json.loads(draft.read_bytes()), "recovered", "degraded", 0) for draft in drafts]
             self.end.send(link.Repaired(repaired))
+        self.end.send(link.Mapped(0))
         self.end.send(link.Ready(self.configure.index, os.getpid(), not lives))
         self.loop.call_later(REPORT_S, self.report)
 

@@ -41,7 +41,14 @@ class Owner:
         self.owned: list[tuple[link.ToWorker, Sequence[int]]] = []
         self.story: list[str] = []
         self.heard: list[link.ToControl] = []
+        self.kept: list[int] = []
         self._news = asyncio.Event()
+
+    def living(self, worker: int) -> dict[str, int]:
+        return {}
+
+    def keep(self, worker: int, memory: int) -> None:
+        self.kept.append(memory)
 
     def belongings(self, worker: int) -> Iterator[tuple[link.ToWorker, Sequence[int]]]:
         self._tell(f"asked {worker}")
@@ -116,8 +123,8 @@ def pid_of(crew: Crew) -> int:
 
 async def test_a_worker_starts_and_says_that_it_records(crew: Crew, owner: Owner, tmp_path: Path) -> None:
     assert owner.story == ["asked 0", "began 0"]
-    assert [type(message) for message in owner.heard[:2]] == [link.Repaired, link.Ready]
-    ready = owner.heard[1]
+    assert [type(message) for message in owner.heard[:3]] == [link.Repaired, link.Mapped, link.Ready]
+    ready = owner.heard[2]
     assert ready == link.Ready(0, pid_of(crew), True)
     assert crew.states() == [{"worker": 0, "state": "ready", "pid": pid_of(crew), "deaths": 0}]
     assert told(tmp_path) == [[("Configure", 1)]]
@@ -161,7 +168,7 @@ async def test_the_memory_is_the_same_one_and_outlives_any_number_of_deaths(crew
     for life in range(2, 6):
         os.kill(pid_of(crew), signal.SIGKILL)
         await owner.until(lambda life=life: owner.story.count("began 0") == life)  # type: ignore[misc]
-        assert os.pread(crew._members[0].memory, 9, 0) == bytes([life])
+        assert os.pread(crew._members[0].memories[0], 9, 0) == bytes([life])
 
 
 async def test_a_worker_that_sends_nonsense_is_replaced(crew: Crew, owner: Owner) -> None:
@@ -345,3 +352,24 @@ async def test_nothing_of_the_control_process_leaks_into_a_worker(crew: Crew) ->
 
 def test_the_usual_command_is_this_program() -> None:
     assert list(crews.COMMAND) == [sys.executable, "-m", "receiver", "worker"]
+
+
+async def test_d7_memories_of_earlier_processes_are_offered_first_and_what_the_worker_took_is_kept(
+    owner: Owner, tmp_path: Path
+) -> None:
+    before = os.memfd_create("before")
+    crew = Crew([configure(tmp_path)], owner, STAND_IN, back_off_s=(0.0,), memories={0: [before]})
+    fresh = crew._members[0].memories[1]
+    crew.start()
+    await owner.until(lambda: "began 0" in owner.story)
+    assert told(tmp_path) == [[("Configure", 2)]]
+    assert (owner.kept, crew._members[0].memories) == ([before], [before])
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fresh)
+    os.kill(pid_of(crew), signal.SIGKILL)
+    await owner.until(lambda: owner.story.count("began 0") == 2)
+    assert told(tmp_path)[1][0] == ("Configure", 1)
+    assert owner.kept == [before], "said once"
+    await crew.stop(10)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(before)

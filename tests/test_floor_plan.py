@@ -67,7 +67,7 @@ THEIRS: dict[str, Set[str]] = {
 PURE_ROOMS = ("wire", "media")
 PURE = {
     "__future__", "abc", "bisect", "collections", "dataclasses", "enum", "functools", "ipaddress", "itertools", "math",
-    "operator", "struct", "types", "typing",
+    "operator", "struct", "types", "typing", "zlib",
 }  # fmt: skip
 # Room → what of the standard library is somebody else's business.
 NEVER = {

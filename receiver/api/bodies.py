@@ -12,11 +12,10 @@ from msgspec import Meta, Struct
 from receiver.api.house import House
 from receiver.api.problems import Trouble, bad
 from receiver.control.means import NotNow
-from receiver.control.taps import CODECS, State, Wish
+from receiver.control.taps import LAWS, State, Wish
 from receiver.ledger.rows import unix_ns
 from receiver.ledger.store import Where
 
-LAWS: Final = {name: law for law, name in CODECS.items()}
 MOST_LISTED: Final = 500
 USUALLY_LISTED: Final = 100
 RELAY_RETRY_S: Final = 5.0

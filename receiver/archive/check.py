@@ -167,7 +167,7 @@ class _Audit:
             if name.endswith(".tmp"):
                 self._say(name, "leftover", "Something was interrupted while it wrote this.")
             elif spooled is None:
-                if names.log_owner(name) is None:
+                if not names.is_of_a_worker(name):
                     self._say(name, "foreign", "It is not a file of tapdeck's.")
             elif not any(self._files.stat(holder(spooled.recording_id)) for holder in _HOLDERS):
                 self._say(name, "orphan", "Its recording has no draft; the next start makes of it what it can.")

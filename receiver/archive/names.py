@@ -23,6 +23,7 @@ _SPOOLED = re.compile(
     r"|(?P<plain>draft|notes|json|done)"
     r"|(?P<tmp>[0-9a-z.]+\.tmp))"
 )
+_POSITIONS = re.compile(r"spool/positions-(\d{1,5})\.msgpack")
 _LOG = re.compile(r"spool/commits-(\d{1,5})\.log")
 _READY_ID = re.compile(rf"{_ID}(?:\.\d{{3,5}})?(?:-\d{{1,2}})?\.(?:wav|json)$")
 
@@ -87,6 +88,16 @@ def done(recording_id: str) -> str:
 def log(worker: int) -> str:
     """The commit log of one worker."""
     return f"spool/commits-{worker}.log"
+
+
+def positions(worker: int) -> str:
+    """Where the taps of a worker that left stand."""
+    return f"spool/positions-{worker}.msgpack"
+
+
+def is_of_a_worker(name: str) -> bool:
+    """Whether a name in spool belongs to a worker as a whole, and to no recording."""
+    return log_owner(name) is not None or _POSITIONS.fullmatch(name) is not None
 
 
 def log_owner(name: str) -> int | None:

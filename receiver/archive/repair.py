@@ -202,7 +202,7 @@ def _spooled(files: Files, living: Collection[str], told: Told) -> list[_Found]:
     for name in files.listing("spool"):
         spooled = names.parse(name)
         if spooled is None:
-            if names.log_owner(name.removesuffix(".tmp")) is None:
+            if not names.is_of_a_worker(name.removesuffix(".tmp")):
                 told(name, Problem("foreign", f"{name} is not a file of tapdeck's.", "It was left alone."))
         elif spooled.recording_id not in living:
             found.setdefault(spooled.recording_id, _Found(spooled.recording_id)).names[name] = spooled

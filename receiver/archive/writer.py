@@ -67,6 +67,8 @@ class Writer:
         self._done = 0
         self.moved_ns = clock()
         """Monotonic time of the last thing done. A disk that hangs shows in it, while there is a backlog."""
+        self.at_disk = False
+        """Whether the thread waits for the disk to take something now."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -109,7 +111,11 @@ class Writer:
 
     def _write(self, write: Write) -> None:
         file, octet, pieces, cursor, index, upto = write
-        file.write(octet, pieces)
+        self.at_disk = True
+        try:
+            file.write(octet, pieces)
+        finally:
+            self.at_disk = False
         cursor[index] = upto
         # Keyed by identity; the mark keeps file and cursor alive, so no other can get the same one meanwhile.
         self._marks[id(file), id(cursor), index] = Mark(file, cursor, index, upto, file.octets)

@@ -47,6 +47,19 @@ class Attendance:
         self._asking.add(tap.id)
         self._start(self._begin(tap))
 
+    def resume(self, tap: Tap) -> None:
+        """A tap of an earlier daemon: if it may run there, hear of it; if it is over here, it must be stopped there."""
+        if not tap.accepted or tap.state is State.FINISHING:
+            self._debts.owe(_debt(tap))
+            self._pay()
+            return
+        call_id, node_id = tap.wish.call_id, tap.wish.node_id
+        assert call_id is not None
+        assert node_id is not None
+        call_tap = self._client.call(call_id, node_id).take_up(tap.id)
+        call_tap.listen(on_ended=lambda each: self._ended(tap, each))
+        self._taps[tap.id] = tap, call_tap
+
     def leave(self, tap: Tap) -> bool:
         """A tap ends here: have it stopped there first, if it may still run there."""
         if tap.id in self._asking:

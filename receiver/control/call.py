@@ -171,6 +171,11 @@ class Call:
         tap.begin(result)
         return tap
 
+    def take_up(self, control_id: str) -> CallTap:
+        """A tap that runs on this call, started by whoever was here before us: it can be heard of, and stopped."""
+        tap = self._taps[control_id] = CallTap(self, control_id, state="tapping")
+        return tap
+
     # --- told by the client
 
     def hear(self, event: words.CallState | words.TapState | words.PlayState) -> None:

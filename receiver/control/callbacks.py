@@ -18,7 +18,7 @@ def take(roster: Roster, tap: Tap, document: dict[str, Any]) -> bool:
         case words.TapState():
             _amend(roster, tap, event.call_id, event.node_id, event.control_id)
             if event.state == "tapping":
-                tap.word = Word.AWAY  # its end will be called back, if that call gets through
+                roster.believe(tap, Word.AWAY)  # its end will be called back, if that call gets through
             elif event.state == "finished":
                 roster.stop(tap, Ending.RELAY_FINISHED)
         case words.CallState():

@@ -22,7 +22,7 @@ from receiver.control.call import Call, CallPlayback
 from receiver.control.calltap import call_listener
 from receiver.control.door import Door
 from receiver.control.errors import RelayAway, RelayError
-from receiver.control.relay import Credentials
+from receiver.control.relay import Credentials, Memory
 from receiver.control.session import Session, Standing
 from receiver.forms import relay_url
 
@@ -46,10 +46,11 @@ class Client:
     """One project's session with the relay. Made by `connect`, or put together and started."""
 
     def __init__(
-        self, door: Door, credentials: Credentials, topics: Sequence[str] = (), dice: random.Random | None = None
-    ) -> None:
+        self, door: Door, credentials: Credentials, topics: Sequence[str] = (), dice: random.Random | None = None,
+        memory: Memory | None = None,
+    ) -> None:  # fmt: skip
         self._session = Session(
-            door, credentials, topics, hear=self._hear, changed=self._stands, dice=dice or random.Random()
+            door, credentials, topics, hear=self._hear, changed=self._stands, dice=dice, memory=memory
         )
         self._calls: dict[str, Call] = {}
         self._handles: WeakValueDictionary[str, Call] = WeakValueDictionary()

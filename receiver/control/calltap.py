@@ -41,10 +41,10 @@ class TapRefused(RelayError):
 class CallTap:
     """A current or past tapping of a call."""
 
-    def __init__(self, call: "Call", control_id: str) -> None:
+    def __init__(self, call: "Call", control_id: str, state: str = "created") -> None:
         self.call = call
         self.id = control_id
-        self.state = "created"
+        self.state = state
         self.ending: str | None = None  # finished, call_ended, gone, refused, lost
         self.error: Exception | None = None
         self.device: Device | None = None  # our destination, as the relay understood it

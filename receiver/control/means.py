@@ -14,7 +14,8 @@ class Berth(NamedTuple):
     """Where one tap's sound arrives.
 
     ``socket`` stays control's (it has a ``fileno``); ``uri`` is what stands in front of it for a ``ws`` device, with a
-    secret in it; ``source`` who alone may send to it, None where the tap's policy decides. ``release`` gives it back.
+    secret in it, and ``uri_digest`` what is kept of that; ``source`` who alone may send to it, None where the tap's
+    policy decides. ``release`` gives it back.
     """
 
     number: int
@@ -22,6 +23,7 @@ class Berth(NamedTuple):
     release: Callable[[], None]
     uri: str | None = None
     source: tuple[str, int] | None = None
+    uri_digest: str | None = None
 
 
 class NotNow(Exception):
@@ -46,6 +48,9 @@ class Attendant(Protocol):
 
     def begin(self, tap: Tap) -> None:
         """Its socket is bound and its recording durable: have it started, then call ``Roster.accept`` or ``stop``."""
+
+    def resume(self, tap: Tap) -> None:
+        """A tap that an earlier daemon had: what the relay still says of it is heard, and what it is owed is said."""
 
     def leave(self, tap: Tap) -> bool:
         """It ends here. True: the relay is asked to stop sending first; ``Roster.close_tap`` will be called, soon."""

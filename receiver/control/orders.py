@@ -1,10 +1,12 @@
-"""What a tap looks like to a worker, and to the ledger. Pure."""
+"""What a tap looks like to a worker and to the ledger, and what a worker's report says of taps. Pure."""
+
+from collections.abc import Iterator
 
 import msgspec
 
 from receiver import link
-from receiver.control.taps import Ending, Tap
-from receiver.ledger.rows import TapRow
+from receiver.control.taps import Counts, Ending, Tap
+from receiver.ledger.rows import Seat, TapRow
 
 
 def opening(tap: Tap) -> link.Open:
@@ -32,6 +34,16 @@ def opening(tap: Tap) -> link.Open:
 def control_id(tap: Tap) -> str | None:
     """By which name the relay knows it: our own taps are called there as here."""
     return tap.id if tap.wish.own else tap.wish.control_id
+
+
+def reported(report: link.Report) -> Iterator[tuple[int, str, int, int, Counts]]:
+    """Slot, recording, UNIX time of the first and of the newest packet, and counts of every tap of a report."""
+    counted = zip(
+        report.packets, report.lost, report.duplicate, report.reordered, report.late_lost, report.invalid,
+        report.foreign, report.edge_frames, strict=True,
+    )  # fmt: skip
+    columns = report.slots, report.recording_ids, report.first_ns, report.heard_ns, map(Counts._make, counted)
+    return zip(*columns, strict=True)
 
 
 def closing(tap: Tap) -> link.Close:
@@ -66,4 +78,21 @@ def row(tap: Tap, address: str | None) -> TapRow:
         receiving_ns=tap.receiving_unix_ns,
         ending=tap.ending,
         problem=tap.problem,
+        seat=seat(tap),
+    )
+
+
+def seat(tap: Tap) -> Seat:
+    """What the next daemon must know to go on with it."""
+    return Seat(
+        worker=tap.worker,
+        slot=tap.slot,
+        port=tap.port,
+        policy=tap.wish.policy,
+        announced=tap.wish.announced,
+        own=tap.wish.own,
+        accepted=tap.accepted,
+        word=tap.word,
+        secret=tap.secret_digest,
+        uri=tap.uri_digest,
     )

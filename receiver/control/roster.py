@@ -7,23 +7,24 @@ that says so.
 """
 
 import asyncio
-import heapq
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from secrets import token_urlsafe
 from typing import Any, Final
 from uuid import uuid4
 
 import structlog
 
 from receiver import link
-from receiver.control import orders
+from receiver.control import orders, secret
 from receiver.control.booking import Booking, Result
+from receiver.control.changes import Changes
 from receiver.control.means import Attendant, Berth, Means, NotNow, TapFailed
-from receiver.control.taps import FINAL, SECOND, Counts, Ending, Event, State, Tap, Wish, due, opening_ns
-from receiver.ledger.rows import Problem
+from receiver.control.places import Places
+from receiver.control.resuming import RESTARTED
+from receiver.control.taps import SECOND, Ending, Event, State, Tap, Wish, Word, due, opening_ns
+from receiver.ledger.rows import Problem, read_summary
 from receiver.ledger.store import Note
 
 WARNINGS: Final = frozenset({"source_changed", "source_conflict", "unannounced"})  # an operator should see these
@@ -37,15 +38,13 @@ class Roster:
     def __init__(self, means: Means, workers: int, slots: int, most: int) -> None:
         self._means = means
         self._most = most
-        self._slots = {worker: list(range(slots)) for worker in range(workers)}  # heaps: low rows first, few pages
+        self._places = Places(workers, slots)
         self._ready: set[int] = set()
         self._reported_ns: dict[int, int] = {}  # by control's clock
         self._taps: dict[str, Tap] = {}
-        self._at: dict[tuple[int, int], Tap] = {}
-        self._berths: dict[str, Berth] = {}
-        self._secrets: dict[str, Tap] = {}
+        self._secrets: dict[str, Tap] = {}  # by digest
         self._attendant: Attendant | None = None
-        self._changes: dict[str, asyncio.Event] = {}
+        self._changes = Changes()
         self._asking = 0  # taps whose ledger row is being written
         self._fewer = asyncio.Event()
         self._closing = False
@@ -57,9 +56,9 @@ class Roster:
         """Return a tap that lives."""
         return self._taps.get(tap_id)
 
-    def by_secret(self, secret: str) -> Tap | None:
+    def by_secret(self, told: str) -> Tap | None:
         """Return the tap that the platform calls back for by this secret."""
-        return self._secrets.get(secret)
+        return self._secrets.get(secret.digest(told))
 
     def attended_by(self, attendant: Attendant) -> None:
         """Say who speaks with the relay; before the first tap of our own is asked for."""
@@ -82,23 +81,36 @@ class Roster:
         berth = self._means.take(wish)
         if berth.source is not None:
             wish = wish._replace(policy="exact", announced=berth.source)
-        slot = heapq.heappop(self._slots[worker])
+        path = None if wish.own else secret.fresh()
         tap = Tap(
             id=str(uuid4()),
             recording_id=str(uuid4()),
             worker=worker,
-            slot=slot,
+            slot=self._places.take(worker),
             port=berth.number,
             wish=wish,
             limits=self._means.limits,
             requested_unix_ns=self._means.unix_ns(),
             since_ns=self._means.clock_ns(),
             uri=berth.uri,
-            secret=None if wish.own else token_urlsafe(24),
+            uri_digest=berth.uri_digest,
+            secret=path,
+            secret_digest=secret.digest(path) if path else None,
         )
         await self._write_row(tap, berth)
         self._means.send(worker, orders.opening(tap), (berth.socket.fileno(),))
         return tap
+
+    def resume(self, tap: Tap, berth: Berth) -> None:
+        """Go on with a tap of the daemon before us (rule D7). Before any worker is started."""
+        tap.worker, tap.slot = self._places.claim(tap.worker, tap.slot)
+        self._settle(tap, berth)
+        self._means.clerk.post(self._means.clerk.ledger.seat, tap.id, orders.seat(tap))
+        if tap.wish.own and self._attendant is not None:
+            self._attendant.resume(tap)
+        if tap.state is State.REQUESTED:
+            self.stop(tap, Ending.REFUSED, RESTARTED)
+        tap.closed = tap.state is State.FINISHING
 
     async def open(self, wish: Wish) -> Tap:
         """The same; return it when it listens (rule C1). Raises `NotNow`; `TapFailed` if it could not be started."""
@@ -115,7 +127,14 @@ class Roster:
         if announced is not None and tap.uri is None:
             tap.wish = tap.wish._replace(announced=announced)
         self._means.send(tap.worker, link.Answer(tap.slot, tap.recording_id, tap.wish.announced), ())
+        self._means.clerk.post(self._means.clerk.ledger.seat, tap.id, orders.seat(tap))
         self._listens(tap)
+
+    def believe(self, tap: Tap, word: Word) -> None:
+        """Take somebody's word that a tap goes on (rule D6); the next daemon has it, too."""
+        if tap.word is not word:
+            tap.word = word
+            self._means.clerk.post(self._means.clerk.ledger.seat, tap.id, orders.seat(tap))
 
     def stop(self, tap: Tap, ending: Ending = Ending.STOPPED, problem: Problem | None = None) -> None:
         """End a tap. Twice is once: the first ending stands. What the relay still sends is stopped there first."""
@@ -135,7 +154,7 @@ class Roster:
         """Tell a tap's worker another source (rule B5)."""
         tap.wish = tap.wish._replace(policy=policy, announced=announced, source=source)
         self._means.send(tap.worker, link.Source(tap.slot, tap.recording_id, policy, announced), ())
-        self._means.clerk.post(self._means.clerk.ledger.point, tap.id, source)
+        self._means.clerk.post(self._means.clerk.ledger.point, tap.id, source, orders.seat(tap))
 
     def amend(self, tap: Tap, **known: Any) -> None:
         """Take in what is known of a tap now: ``call_id``, ``node_id``, ``control_id``, ``labels``."""
@@ -147,14 +166,15 @@ class Roster:
 
     async def until(self, tap: Tap, states: Collection[State], limit_s: float) -> None:
         """Wait until a tap is in one of ``states``, or has its outcome, or the time is up."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limit_s):
-                while tap.state not in states and tap.state not in FINAL:
-                    await self._changes.setdefault(tap.id, asyncio.Event()).wait()
+        await self._changes.until(tap, states, limit_s)
+
+    def shut(self) -> None:
+        """Accept nothing new."""
+        self._closing = True
 
     async def close(self, limit_s: float) -> int:
         """Accept nothing new, end all taps, wait until each has its outcome. Returns how many have none in time."""
-        self._closing = True
+        self.shut()
         with suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
                 while self._taps or self._asking:
@@ -167,8 +187,7 @@ class Roster:
     def abandon(self) -> None:
         """Book nothing more and close all ports: what is unfinished is found by the next start."""
         self._booking.abandon()
-        while self._berths:
-            self._berths.popitem()[1].release()
+        self._places.abandon()
 
     def tick(self) -> None:
         """Look whose time is up. To be called about once a second."""
@@ -180,11 +199,10 @@ class Roster:
 
     def belongings(self, worker: int) -> Iterator[tuple[link.ToWorker, Sequence[int]]]:
         """What a worker that was started again must be told: every living tap, and each unanswered ``Close``."""
-        for (owner, _), tap in sorted(self._at.items()):
-            if owner == worker:
-                yield orders.opening(tap), (self._berths[tap.id].socket.fileno(),)
-                if tap.closed:
-                    yield orders.closing(tap), ()
+        for tap, berth in self._places.of(worker):
+            yield orders.opening(tap), (berth.socket.fileno(),)
+            if tap.closed:
+                yield orders.closing(tap), ()
 
     def began(self, worker: int) -> None:
         """A worker records (again)."""
@@ -199,6 +217,8 @@ class Roster:
         match message:
             case link.Report():
                 self._report(worker, message)
+            case link.Repaired():
+                self._repaired(message)
             case link.Opened() | link.Happened() if tap := self._find(worker, message):
                 self._news(tap, message)
             case link.Refused() | link.Finished() if tap := self._find(worker, message):
@@ -217,8 +237,8 @@ class Roster:
             raise NotNow("going_down", "the daemon is going down", 30)
         if not self._ready:
             raise NotNow("no_worker", "no media worker is ready, see /readyz", 1)
-        worker = max(self._ready, key=lambda each: len(self._slots[each]))
-        if len(self._taps) + self._asking >= self._most or not self._slots[worker]:
+        worker = max(self._ready, key=self._places.room)
+        if len(self._taps) + self._asking >= self._most or not self._places.room(worker):
             raise NotNow("max_taps", f"all {self._most} taps are in use ([media].max_taps)", 10)
         return worker
 
@@ -228,20 +248,32 @@ class Roster:
         try:
             await self._means.clerk.do(self._means.clerk.ledger.ask, orders.row(tap, self._means.address))
         except sqlite3.Error as error:
-            heapq.heappush(self._slots[tap.worker], tap.slot)
+            self._places.give_back(tap.worker, tap.slot)
             berth.release()
             raise NotNow("no_ledger", "the ledger cannot be written, see /readyz", 10) from error
         finally:
             self._asking -= 1
             self._fewer.set()
         tap.since_ns = self._means.clock_ns()
-        self._taps[tap.id] = self._at[tap.worker, tap.slot] = tap
-        self._berths[tap.id] = berth
-        if tap.secret is not None:
-            self._secrets[tap.secret] = tap
+        self._settle(tap, berth)
+
+    def _settle(self, tap: Tap, berth: Berth) -> None:
+        self._taps[tap.id] = tap
+        self._places.settle(tap, berth)
+        if tap.secret_digest is not None:
+            self._secrets[tap.secret_digest] = tap
+
+    def _repaired(self, message: link.Repaired) -> None:
+        """Of a tap that was to go on nothing was left but its parts: rule C5 has ended it (rule D7)."""
+        if self._taps and message.sidecars:
+            mine = {tap.recording_id: tap for tap in self._taps.values()}
+            for sidecar in message.sidecars:
+                tap = mine.get(read_summary(sidecar).recording_id)
+                if tap is not None:
+                    self._booking.published(tap, sidecar)
 
     def _find(self, worker: int, message: link.Opened | link.Happened | link.Refused | link.Finished) -> Tap | None:
-        tap = self._at.get((worker, message.slot))
+        tap = self._places.at(worker, message.slot)
         return tap if tap is not None and tap.recording_id == message.recording_id else None
 
     def _review(self, tap: Tap, now_ns: int) -> None:
@@ -252,15 +284,13 @@ class Roster:
     def _move(self, tap: Tap, event: Event) -> bool:
         if not tap.meet(event, self._means.clock_ns()):
             return False
-        changed = self._changes.pop(tap.id, None)
-        if changed is not None:
-            changed.set()
+        self._changes.tell(tap)
         return True
 
     def _note(self, *moved: tuple[Tap, int]) -> None:
         """Tell the ledger which taps moved, and when (UNIX time): one job for all of them."""
         if moved:
-            notes = [Note(tap.id, tap.state, at_unix_ns) for tap, at_unix_ns in moved]
+            notes = [Note(tap.id, tap.state, at_unix_ns, tap.ending, tap.problem) for tap, at_unix_ns in moved]
             self._means.clerk.post(self._means.clerk.ledger.note, notes)
         for tap, _ in moved:
             log.debug("tap moved", state=tap.state, tap=tap.id, recording=tap.recording_id, ending=tap.ending)
@@ -296,17 +326,12 @@ class Roster:
     def _report(self, worker: int, report: link.Report) -> None:
         now_ns = self._means.clock_ns()
         self._reported_ns[worker] = now_ns
-        counted = zip(
-            report.packets, report.lost, report.duplicate, report.reordered, report.late_lost, report.invalid,
-            report.foreign, report.edge_frames, strict=True,
-        )  # fmt: skip
         moved = []
-        rows = zip(report.slots, report.recording_ids, report.first_ns, report.heard_ns, counted, strict=True)
-        for slot, recording_id, first_unix_ns, heard_unix_ns, counts in rows:
-            tap = self._at.get((worker, slot))
+        for slot, recording_id, first_unix_ns, heard_unix_ns, counts in orders.reported(report):
+            tap = self._places.at(worker, slot)
             if tap is None or tap.recording_id != recording_id:
                 continue
-            tap.counts = Counts(*counts)
+            tap.counts = counts
             if heard_unix_ns:
                 tap.hear(now_ns, report.at_ns, heard_unix_ns)
             if first_unix_ns and self._first(tap, first_unix_ns):
@@ -317,9 +342,8 @@ class Roster:
         """The outcome stands in the ledger: let go of everything."""
         tap.outcome, tap.problem, tap.ending = result.outcome, result.problem, result.ending
         self._move(tap, Event.REFUSED if result.outcome == "failed" else Event.PUBLISHED)
-        del self._taps[tap.id], self._at[tap.worker, tap.slot]
+        del self._taps[tap.id]
         self._means.send(tap.worker, link.Forget(tap.slot, tap.recording_id), ())
-        self._berths.pop(tap.id).release()
-        self._secrets.pop(tap.secret or "", None)
-        heapq.heappush(self._slots[tap.worker], tap.slot)
+        self._places.leave(tap)
+        self._secrets.pop(tap.secret_digest or "", None)
         self._fewer.set()

@@ -66,10 +66,11 @@ class Session:
         hear: Callable[[words.Event], None] = lambda event: None,
         changed: Callable[[Standing, bool], None] = lambda standing, restored: None,
         dice: random.Random | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._door, self._credentials, self._topics = door, credentials, tuple(topics)
         self._hear, self._changed, self._dice = hear, changed, dice or random.Random()
-        self._memory = Memory()
+        self._memory = memory or Memory()
         self._relay: Relay | None = None
         self._answers: dict[str, asyncio.Future[Answered]] = {}
         self._sending: asyncio.Event = asyncio.Event()

@@ -157,6 +157,7 @@ class Wish(NamedTuple):
 
 
 CODECS: Final = {0: "PCMU", 8: "PCMA"}
+LAWS: Final = {name: law for law, name in CODECS.items()}
 
 
 class Counts(NamedTuple):
@@ -185,8 +186,10 @@ class Tap:
     limits: Limits
     requested_unix_ns: int
     since_ns: int  # when it came into its state
-    uri: str | None = None  # of a ``ws`` device; holds a secret
-    secret: str | None = None  # the path by which the platform calls us back for it
+    uri: str | None = None  # of a ``ws`` device; holds a secret, which a daemon after the first does not know
+    uri_digest: str | None = None
+    secret: str | None = None  # the path by which the platform calls us back for it; the same
+    secret_digest: str | None = None
     state: State = State.REQUESTED
     word: Word = Word.NOBODYS
     durable: bool = False  # rule C1 is

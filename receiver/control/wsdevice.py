@@ -10,18 +10,17 @@ silence is not judged here: that is rule D6's business. A half-open peer is foun
 """
 
 import asyncio
-import hashlib
 import socket
 import ssl
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from secrets import token_urlsafe
 from typing import Final
 
 from aiohttp import WSCloseCode, web
 
+from receiver.control import secret
 from receiver.control.wstalk import Talk
 
 LONGEST_FRAME: Final = 64 * 1024  # octets: 8 s of sound
@@ -44,7 +43,7 @@ class WsDoor:
 
     def __init__(self, uri: str, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._uri, self._clock_ns = uri.rstrip("/"), clock_ns
-        self._expected: dict[bytes, Expected] = {}
+        self._expected: dict[str, Expected] = {}
         self._runner: web.AppRunner | None = None
         self._talks: set[Talk] = set()
         self._going = False
@@ -87,19 +86,23 @@ class WsDoor:
 
     def expect(self, law: int, writer: socket.socket) -> str:
         """Wait for a tap's sender, whose sound (payload type 0 or 8) goes to ``writer``; return the URI, a secret."""
-        secret = token_urlsafe(24)
-        self._expected[_digest(secret)] = Expected(law, writer)
-        return f"{self._uri}/{secret}"
+        path = secret.fresh()
+        self.expect_again(secret.digest(path), law, writer)
+        return f"{self._uri}/{path}"
 
-    def forget(self, uri: str) -> None:
-        """The tap is over: nobody is let in by this URI any more, and who is in is shown out. Twice is once."""
-        expected = self._expected.pop(_digest(uri.rpartition("/")[2]), None)
+    def expect_again(self, digest: str, law: int, writer: socket.socket) -> None:
+        """Wait for the sender of a tap whose URI an earlier daemon told (rule D7)."""
+        self._expected[digest] = Expected(law, writer)
+
+    def forget(self, digest: str) -> None:
+        """The tap is over: nobody is let in by its URI any more, and who is in is shown out. Twice is once."""
+        expected = self._expected.pop(digest, None)
         if expected is not None and expected.talk is not None:
             expected.talk.leave(WSCloseCode.OK, b"tap ended")
 
     async def _meet(self, request: web.Request) -> web.StreamResponse:
         """Somebody knocks; who does not know a path is told nothing, and is not worth a line in the log."""
-        digest = _digest(request.path.rpartition("/")[2])
+        digest = digest_of(request.path)
         expected = self._expected.get(digest)
         connection = web.WebSocketResponse(
             max_msg_size=LONGEST_FRAME, compress=False, heartbeat=HEARTBEAT_S, timeout=CLOSE_S
@@ -121,7 +124,7 @@ class WsDoor:
                 expected.talk = None
         return connection
 
-    def _seat(self, digest: bytes, expected: Expected, talk: Talk) -> None:
+    def _seat(self, digest: str, expected: Expected, talk: Talk) -> None:
         """The newest connection is the tap's: the platform comes again because its own is dead."""
         if self._expected.get(digest) is not expected:  # forgotten while it came in
             talk.leave(WSCloseCode.OK, b"tap ended")
@@ -132,5 +135,6 @@ class WsDoor:
         expected.talk = talk
 
 
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode(errors="replace")).digest()
+def digest_of(uri: str) -> str:
+    """By what a tap's URI is known: the digest of what stands behind its last slash."""
+    return secret.digest(uri.rpartition("/")[2])

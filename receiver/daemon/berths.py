@@ -1,27 +1,67 @@
-"""Where a tap's sound arrives: a UDP port of the pool, or a URI of the WebSocket door with sockets behind it."""
+"""Where a tap's sound arrives: a UDP port of the pool, or a URI of the WebSocket door with sockets behind it.
 
+Each socket is also given to the service manager as soon as it is there, under its port's number (rule D7): whatever
+becomes of this process, the next one gets it back, with what queued in it meanwhile.
+"""
+
+import os
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Protocol
 
 import structlog
 
 from receiver.control.means import Berth, NotNow
-from receiver.control.taps import Wish
-from receiver.control.wsdevice import WsDoor
-from receiver.net.pair import open_pair
-from receiver.net.ports import NoPort, Ports
+from receiver.control.taps import Tap, Wish
+from receiver.control.wsdevice import WsDoor, digest_of
+from receiver.net.pair import Pair, adopt_pair, open_pair
+from receiver.net.ports import NoPort, Port, Ports
 
 log = structlog.get_logger("daemon")
+
+
+class Keeper(Protocol):
+    """Who keeps descriptors for the next process: the service manager."""
+
+    def store(self, name: str, *descriptors: int) -> None:
+        """Keep these."""
+
+    def remove(self, name: str) -> None:
+        """Keep none of this name any more."""
 
 
 class Berths:
     """Hands them out. ``door`` None: there is none, and nobody is let ask for it (`receiver.api.bodies`)."""
 
-    def __init__(self, ports: Ports, door: WsDoor | None) -> None:
-        self._ports, self._door = ports, door
+    def __init__(self, ports: Ports, door: WsDoor | None, keeper: Keeper) -> None:
+        self._ports, self._door, self._keeper = ports, door, keeper
+        self._leaving = False
 
     def take(self, wish: Wish) -> Berth:
         """One for this tap. Raises `NotNow` where none is free."""
         return self._behind_the_door(wish, self._door) if wish.device == "ws" and self._door else self._port()
+
+    def take_again(self, tap: Tap, descriptors: Sequence[int]) -> Berth:
+        """The one that this tap had in an earlier process; the descriptors are ours from now on.
+
+        Raises ``ValueError`` and ``OSError`` where they are not that.
+        """
+        if tap.wish.device != "ws":
+            if len(descriptors) != 1:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                raise ValueError(f"expected one socket, found {len(descriptors)}")
+            return self._at(self._ports.adopt(tap.port, descriptors[0]))
+        pair = adopt_pair(tap.port, descriptors)
+        if self._door is None or tap.uri_digest is None:
+            pair.close()
+            raise ValueError("there is no [ws] door any more")
+        self._door.expect_again(tap.uri_digest, tap.wish.law, pair.writer)
+        return self._before(pair, self._door, None, tap.uri_digest)
+
+    def leave(self) -> None:
+        """This process goes: what is given back from now on stays with the keeper."""
+        self._leaving = True
 
     def _port(self) -> Berth:
         try:
@@ -32,7 +72,8 @@ class Berths:
         except OSError as error:
             log.error("no port can be bound", error=str(error))
             raise NotNow("no_port", f"no port can be bound: {error.strerror}", 10) from error
-        return Berth(port.number, port.socket, partial(self._ports.give_back, port))
+        self._keeper.store(str(port.number), port.socket.fileno())
+        return self._at(port)
 
     def _behind_the_door(self, wish: Wish, door: WsDoor) -> Berth:
         try:
@@ -40,10 +81,33 @@ class Berths:
         except OSError as error:
             log.error("no pair of sockets can be made", error=str(error))
             raise NotNow("no_port", f"no pair of sockets can be made: {error.strerror}", 10) from error
+        self._keeper.store(_of_pair(pair.number), pair.socket.fileno(), pair.writer.fileno())
         uri = door.expect(wish.law, pair.writer)
+        return self._before(pair, door, uri, digest_of(uri))
 
-        def release() -> None:
-            door.forget(uri)
+    def _at(self, port: Port) -> Berth:
+        close = partial(self._ports.give_back, port)
+        return Berth(port.number, port.socket, partial(self._release, str(port.number), close))
+
+    def _before(self, pair: Pair, door: WsDoor, uri: str | None, digest: str) -> Berth:
+        def close() -> None:
+            door.forget(digest)
             pair.close()
 
-        return Berth(pair.number, pair.socket, release, uri, pair.source)
+        release = partial(self._release, _of_pair(pair.number), close)
+        return Berth(pair.number, pair.socket, release, uri, pair.source, digest)
+
+    def _release(self, name: str, close: Callable[[], None]) -> None:
+        if not self._leaving:
+            self._keeper.remove(name)
+        close()
+
+
+def name_of(tap: Tap) -> str:
+    """Under which name the keeper has a tap's sockets: short ones, because they come back in one string of the
+    environment, which holds 131,071 octets."""
+    return _of_pair(tap.port) if tap.wish.device == "ws" else str(tap.port)
+
+
+def _of_pair(number: int) -> str:
+    return f"ws-{number}"

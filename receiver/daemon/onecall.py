@@ -11,8 +11,7 @@ import structlog
 from receiver.api.views import sound_of
 from receiver.control.call import Call
 from receiver.control.errors import RelayAway, RelayError
-from receiver.control.taps import FINAL, SECOND, State, Tap, Wish, opening_ns
-from receiver.daemon import outfit
+from receiver.control.taps import FINAL, LAWS, SECOND, State, Tap, Wish, opening_ns
 from receiver.daemon.recorder import Recorder
 from receiver.settings import ConfigError, Settings
 
@@ -109,7 +108,7 @@ async def _record(
 def _wish(settings: Settings, asked: Asked, call: Call) -> Wish:
     taps = settings.taps
     return Wish(
-        law=outfit.LAWS[taps.codec], ptime=taps.ptime_ms, direction=asked.direction, layout="mono", labels={},
+        law=LAWS[taps.codec], ptime=taps.ptime_ms, direction=asked.direction, layout="mono", labels={},
         policy=settings.media.source, announced=None, source=None, call_id=call.call_id, node_id=call.node_id, own=True,
     )  # fmt: skip
 

@@ -14,22 +14,21 @@ import structlog
 
 from receiver import link
 from receiver.archive import names
-from receiver.control.taps import CODECS, SECOND, Limits
+from receiver.control.taps import SECOND, Limits
 from receiver.control.wsdevice import WsDoor
 from receiver.forms import endpoint
 from receiver.ledger.rows import Summary
 from receiver.net.ports import Ports
 from receiver.settings import ConfigError, Settings
 
-LAWS: Final = {name: law for law, name in CODECS.items()}
 OPENING_NS: Final = 5 * SECOND  # how long a POST waits for rule C1
 SPARE_DESCRIPTORS: Final = 256
 
 log = structlog.get_logger("daemon")
 
 
-def configure(settings: Settings, index: int, slots: int) -> link.Configure:
-    """What a worker is told first."""
+def configure(settings: Settings, index: int, slots: int, kept: bool = False) -> link.Configure:
+    """What a worker is told first. ``kept``: its sockets and its memory outlive us."""
     media, storage = settings.media, settings.storage
     return link.Configure(
         index=index,
@@ -46,6 +45,7 @@ def configure(settings: Settings, index: int, slots: int) -> link.Configure:
         allow=list(media.allow),
         events_payload_type=media.events_payload_type,
         repair=index == 0,
+        kept=kept,
     )
 
 

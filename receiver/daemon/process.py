@@ -1,6 +1,7 @@
 """The daemon: what records, and the doors by which it is asked, from start to stop."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Sequence
 from functools import partial
@@ -14,25 +15,33 @@ from receiver.api.app import make_app, make_callbacks
 from receiver.api.house import Defaults, House
 from receiver.control.door import Door
 from receiver.daemon import outfit
+from receiver.daemon.estate import Estate
 from receiver.daemon.recorder import Recorder
+from receiver.daemon.vigil import Vigil
 from receiver.forms import endpoint
 from receiver.settings import ConfigError, Settings
+from receiver.watch.manager import Manager, inherited
 
 LEAVING_S: Final = 3.0  # of stop_timeout_s, for the workers to drain, commit and leave
 HURRIED_S: Final = 1.0  # the same after a second signal
+HANDED_OVER_S: Final = 1.5  # the same when the next process goes on: rule D7 gives two seconds for all of it
+TOLD_S: Final = 0.2  # for the service manager to take what it is told
+WATCH_S: Final = 0.5
 
 log = structlog.get_logger("daemon")
 
 
 class Daemon:
-    """Everything between `start` and `stop`. ``command`` and ``relay_door``: see `Recorder`."""
+    """Everything between `start` and `stop`. ``command``, ``relay_door`` and ``estate``: see `Recorder`."""
 
     def __init__(
-        self, settings: Settings, command: Sequence[str] = crew.COMMAND, relay_door: Door | None = None
-    ) -> None:
-        self._settings = settings
-        self.recorder = Recorder(settings, command, relay_door)
+        self, settings: Settings, command: Sequence[str] = crew.COMMAND, relay_door: Door | None = None,
+        estate: Estate | None = None,
+    ) -> None:  # fmt: skip
+        self._settings, self._estate = settings, estate or Estate()
+        self.recorder = Recorder(settings, command, relay_door, self._estate)
         self._runners: list[web.AppRunner] = []
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin. Raises `FolderError`, `ConfigError`."""
@@ -44,6 +53,7 @@ class Daemon:
             await self.recorder.close()
             raise
         self.recorder.start()
+        self._watching = asyncio.ensure_future(self._watch(Vigil(self.recorder, self._estate.manager)))
         self._announce()
 
     @property
@@ -59,6 +69,7 @@ class Daemon:
 
     async def stop(self, hurry: "asyncio.Future[None] | None" = None) -> int:
         """Rule D7; return how many taps have no outcome yet. ``hurry`` done: wait for no recording any more."""
+        self._estate.manager.stopping()
         log.info("going down", taps=self.recorder.roster.states())
         self.recorder.health.complain("daemon", "going down")
         limit_s = self._settings.daemon.stop_timeout_s
@@ -66,12 +77,36 @@ class Daemon:
         await self.recorder.finish(limit_s - leaving_s, hurry)
         if hurry is not None and hurry.done():
             leaving_s = min(leaving_s, HURRIED_S)
-        await self._close_doors()
-        unfinished = await self.recorder.close(leaving_s)
+        unfinished = await self._leave(leaving_s)
         log.info("gone", unfinished=unfinished)
         return unfinished
 
+    async def hand_over(self) -> int:
+        """Rule D7; stop nothing, and leave all that lives to the next process. Returns how many taps that are."""
+        self._estate.manager.stopping()
+        log.info("handing over", taps=self.recorder.roster.states())
+        await self.recorder.hand_over()
+        left = await self._leave(HANDED_OVER_S)
+        log.info("handed over", taps=left)
+        return left
+
     # --- inside
+
+    async def _watch(self, vigil: Vigil) -> None:
+        """Beside the heart: a defect here must not feed the watchdog, and must not stop the taps' timers."""
+        while True:
+            vigil.watch()
+            await asyncio.sleep(WATCH_S)
+
+    async def _leave(self, leaving_s: float) -> int:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        await self._close_doors()
+        left = await self.recorder.close(leaving_s)
+        await self._estate.manager.flushed(TOLD_S)
+        self._estate.manager.close()
+        return left
 
     async def _open_doors(self) -> None:
         house, http = self._house(), self._settings.http
@@ -134,26 +169,32 @@ class Daemon:
 
 
 async def run(settings: Settings, command: Sequence[str] = crew.COMMAND) -> int:
-    """Run until a signal; return the exit status."""
+    """Run until a signal; return the exit status.
+
+    SIGTERM and SIGINT stop, the second one hurries; SIGUSR1 hands over, where somebody keeps what is left (rule D7).
+    """
     loop = asyncio.get_running_loop()
-    signals: list[asyncio.Future[None]] = [loop.create_future(), loop.create_future()]
-
-    def obey() -> None:
-        waiting = [each for each in signals if not each.done()]
-        if waiting:
-            waiting[0].set_result(None)
-
+    estate = Estate(Manager.of(os.environ), inherited(os.environ))
+    stop, hurry, hand_over = (loop.create_future() for _ in range(3))
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, obey)
+        loop.add_signal_handler(number, _set_first, stop, hurry)
+    loop.add_signal_handler(signal.SIGUSR1, _set_first, hand_over if estate.kept else stop)
     loop.add_signal_handler(signal.SIGHUP, partial(log.warning, "the configuration is read at start only"))
-    daemon = Daemon(settings, command)
+    daemon = Daemon(settings, command, estate=estate)
     await daemon.start()
-    either: list[asyncio.Future[Any]] = [signals[0], daemon.failed]
+    either: list[asyncio.Future[Any]] = [stop, hand_over, daemon.failed]
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if daemon.failed.done():
         log.critical("a media worker cannot start", status=daemon.failed.result())
-        for each in signals:
-            if not each.done():
-                each.set_result(None)
-    await daemon.stop(signals[1])
+        _set_first(hurry)
+    if hand_over.done() and not daemon.failed.done():
+        await daemon.hand_over()
+    else:
+        await daemon.stop(hurry)
     return daemon.failed.result() if daemon.failed.done() else 0
+
+
+def _set_first(*futures: "asyncio.Future[None]") -> None:
+    waiting = next((each for each in futures if not each.done()), None)
+    if waiting is not None:
+        waiting.set_result(None)

@@ -22,11 +22,12 @@ from receiver.control.stock import take_stock
 from receiver.control.wsdevice import WsDoor
 from receiver.daemon import outfit
 from receiver.daemon.berths import Berths
+from receiver.daemon.estate import Estate
 from receiver.daemon.relay import Relay
 from receiver.ledger.clerk import Clerk
 from receiver.ledger.folder import Folder, FolderError
 from receiver.ledger.rebuild import open_ledger, rebuild
-from receiver.ledger.rows import Summary
+from receiver.ledger.rows import Summary, TapRow
 from receiver.settings import Settings
 from receiver.watch.counters import Counters
 from receiver.watch.health import Health
@@ -40,12 +41,15 @@ class Recorder:
     """Also the owner whom the crew asks and tells.
 
     ``command`` is what a worker is started with, ``relay_door`` where the relay is; tests put stand-ins there.
+    ``estate`` is who keeps our descriptors, and what an earlier process left with them.
     """
 
     def __init__(
-        self, settings: Settings, command: Sequence[str] = crew.COMMAND, relay_door: Door | None = None
-    ) -> None:
+        self, settings: Settings, command: Sequence[str] = crew.COMMAND, relay_door: Door | None = None,
+        estate: Estate | None = None,
+    ) -> None:  # fmt: skip
         self._settings, self._command, self._relay_door = settings, command, relay_door
+        self._estate = estate or Estate()
         self.health, self.counters = Health(), Counters()
         self._stopping = False
         self._leaving_s = 0.0
@@ -64,7 +68,7 @@ class Recorder:
             self._ends.callback(self.folder.release)
             self.clerk = await self._open_books()
             self._ends.push_async_callback(self.clerk.close)
-            self._compose()
+            self._compose(await self.clerk.do(self.clerk.ledger.open_taps))
             if self.ws is not None:
                 await outfit.open_ws(self.ws, settings)
                 self._ends.push_async_callback(self.ws.stop)
@@ -95,14 +99,31 @@ class Recorder:
         closing.cancel()
         await asyncio.gather(closing, return_exceptions=True)
 
+    async def hand_over(self) -> None:
+        """Rule D7: accept nothing new, stop nothing; `close` leaves what lives to the next process."""
+        self._stopping = True
+        self.roster.shut()
+        if self.relay is not None:
+            await self.relay.answer_no_more()
+            self._estate.remember(self.relay.memory)
+
     async def close(self, leaving_s: float = 0.0) -> int:
         """Hang up on everybody; return how many taps have no outcome yet. Workers have ``leaving_s`` to leave."""
         self._stopping, self._leaving_s = True, leaving_s
+        self._berths.leave()
         unfinished = sum(self.roster.states().values())
         await self._ends.aclose()
         return unfinished
 
     # --- what the crew asks and tells
+
+    def living(self, worker: int) -> dict[str, int]:
+        """Which recordings of an earlier process go on."""
+        return {tap.recording_id: tap.slot for tap in self.roster.living() if tap.worker == worker}
+
+    def keep(self, worker: int, memory: int) -> None:
+        """A worker has chosen its memory."""
+        self._estate.keep_memory(worker, memory)
 
     def belongings(self, worker: int) -> Iterator[tuple[link.ToWorker, Sequence[int]]]:
         """What a worker must be told."""
@@ -124,11 +145,12 @@ class Recorder:
         """A worker says something."""
         match message:
             case link.Repaired():
-                self.clerk.post(take_stock, self.clerk.ledger, message.sidecars, self.stem, time.time_ns())
+                living = {tap.id for tap in self.roster.living()}
+                self.clerk.post(take_stock, self.clerk.ledger, message.sidecars, self.stem, time.time_ns(), living)
                 if message.sidecars:
                     log.warning("recordings were recovered", recordings=len(message.sidecars))
             case link.Report():
-                self.counters.note(worker, message.tallies, message.gauges)
+                self.counters.note(worker, message.tallies, message.gauges, time.monotonic_ns())
             case link.Refused(code="storage"):
                 self.health.complain("storage", message.message)
             case link.Opened():
@@ -142,16 +164,20 @@ class Recorder:
 
     # --- inside
 
-    def _compose(self) -> None:
-        settings = self._settings
+    def _compose(self, open_taps: Sequence[TapRow]) -> None:
+        settings, estate = self._settings, self._estate
         workers = settings.media.workers
-        slots = -(-settings.media.max_taps // workers)
-        orders = [outfit.configure(settings, each, slots) for each in range(workers)]
-        self.crew = crew.Crew(orders, self, self._command, (self.folder.lock,), outfit.environ(settings))
+        before = estate.taps_of(open_taps, outfit.limits(settings))
+        slots = max(-(-settings.media.max_taps // workers), len(before))
+        orders = [outfit.configure(settings, each, slots, kept=estate.kept) for each in range(workers)]
+        self.crew = crew.Crew(
+            orders, self, self._command, (self.folder.lock,), outfit.environ(settings), estate.memories(workers)
+        )
         self.ws = WsDoor(settings.ws.uri) if settings.ws.uri is not None else None
+        self._berths = Berths(outfit.ports(settings), self.ws, estate.manager)
         means = Means(
             send=self.crew.send,
-            take=Berths(outfit.ports(settings), self.ws).take,
+            take=self._berths.take,
             clerk=self.clerk,
             stem=self.stem,
             address=settings.media.advertised,
@@ -161,7 +187,8 @@ class Recorder:
         self._ends.callback(self.roster.abandon)
         self._ends.push_async_callback(self._dismiss)
         if settings.relay.on:
-            self.relay = Relay(settings, self.roster, self.health, self._relay_door)
+            self.relay = Relay(settings, self.roster, self.health, self._relay_door, estate.relay_memory())
+        estate.take_up(before, self._berths, self.roster)
 
     async def _dismiss(self) -> None:
         await self.crew.stop(self._leaving_s)
@@ -192,6 +219,8 @@ class Recorder:
             try:
                 self.roster.tick()
                 self.crew.check()
+                if self.relay is not None:
+                    self._estate.remember(self.relay.memory)
             except Exception:  # a defect, and the other taps' timers must go on
                 log.exception("heartbeat failed")
             await asyncio.sleep(HEARTBEAT_S)

@@ -6,11 +6,10 @@ from receiver.control.answering import Answering, Rule
 from receiver.control.attendance import Attendance
 from receiver.control.calls import Client
 from receiver.control.door import Door
-from receiver.control.relay import Credentials
+from receiver.control.relay import Credentials, Memory
 from receiver.control.roster import Roster
-from receiver.control.taps import Wish
+from receiver.control.taps import LAWS, Wish
 from receiver.control.websocket import WebDoor
-from receiver.daemon import outfit
 from receiver.forms import relay_url
 from receiver.settings import ConfigError, Settings
 from receiver.watch.health import Health
@@ -19,12 +18,17 @@ from receiver.watch.health import Health
 class Relay:
     """Everything between `start` and `stop`. ``door`` is where the relay is; tests put another one there."""
 
-    def __init__(self, settings: Settings, roster: Roster, health: Health, door: Door | None = None) -> None:
+    def __init__(
+        self, settings: Settings, roster: Roster, health: Health, door: Door | None = None, memory: Memory | None = None
+    ) -> None:
         relay = settings.relay
         assert relay.project is not None
         assert relay.token is not None
         self._health = health
-        self.client = Client(door or door_of(settings), Credentials(relay.project, relay.token), topics=settings.topics)
+        self.memory = memory or Memory()
+        """What is known of the session, for the next process: credentials."""
+        who = Credentials(relay.project, relay.token)
+        self.client = Client(door or door_of(settings), who, topics=settings.topics, memory=self.memory)
         self.client.listen(on_up=self._up, on_down=self._down)
         self._attendance = Attendance(roster, self.client, settings.media.advertised)
         self._answering = Answering(roster, self.client, _rules(settings))
@@ -66,7 +70,7 @@ def _rules(settings: Settings) -> Sequence[Rule]:
         Rule(
             rule.topic,
             Wish(
-                law=outfit.LAWS[taps.codec], ptime=taps.ptime_ms, direction=rule.direction, layout=rule.layout,
+                law=LAWS[taps.codec], ptime=taps.ptime_ms, direction=rule.direction, layout=rule.layout,
                 labels=rule.labels, policy=media.source, announced=None, source=None, own=True,
             ),
         )

@@ -18,6 +18,25 @@ class Problem(Struct, frozen=True):
     hint: str = ""
 
 
+class Seat(Struct, frozen=True, kw_only=True):
+    """What the next daemon needs to go on with a tap that lives (rule D7), beside what its row says.
+
+    ``announced`` is the sender's address and port, 0 for any. Of secrets only the SHA-256 is kept: ``secret`` of a
+    callback's path, ``uri`` of a WebSocket's. Read by other versions: fields are only added, each with a default.
+    """
+
+    worker: int = 0
+    slot: int = 0
+    port: int | None = None
+    policy: str = "announced"
+    announced: tuple[str, int] | None = None
+    own: bool = False
+    accepted: bool = False
+    word: str = "nobodys"
+    secret: str | None = None
+    uri: str | None = None
+
+
 class TapRow(Struct, frozen=True, kw_only=True):
     """One tap: what was asked, when it got how far, and how it ended. None where nothing is known."""
 
@@ -43,6 +62,7 @@ class TapRow(Struct, frozen=True, kw_only=True):
     ending: str | None = None
     outcome: str | None = None
     problem: Problem | None = None
+    seat: Seat | None = None
 
 
 class Summary(Struct, frozen=True, kw_only=True):

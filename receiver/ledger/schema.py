@@ -2,8 +2,12 @@
 
 from typing import Final
 
-VERSION: Final = 2
-"""In ``PRAGMA user_version``. A ledger of another version is put aside and rebuilt: it only holds history."""
+VERSION: Final = 3
+"""In ``PRAGMA user_version``. A ledger of an older version is brought up step by step, because an upgrade goes on with
+the taps that live in it; one of a newer version is put aside and rebuilt."""
+
+STEPS: Final = {2: "ALTER TABLE taps ADD COLUMN seat TEXT CHECK (seat IS NULL OR json_valid(seat));"}
+"""From which version, what brings it to the next."""
 
 TABLES: Final = """
 CREATE TABLE taps (
@@ -30,6 +34,7 @@ CREATE TABLE taps (
     ending        TEXT,
     outcome       TEXT CHECK (outcome IN ('complete', 'degraded', 'empty', 'failed')),
     problem       TEXT CHECK (problem IS NULL OR json_valid(problem)),
+    seat          TEXT CHECK (seat IS NULL OR json_valid(seat)),
     -- An outcome and an end are the same thing, and state `failed` is outcome `failed` (rules D).
     CHECK ((outcome IS NOT NULL) = (state IN ('finished', 'failed'))),
     CHECK ((outcome IS 'failed') = (state = 'failed'))

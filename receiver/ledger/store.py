@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from receiver.ledger import schema
-from receiver.ledger.rows import Problem, RecordingRow, Summary, TapRow, read_summary, unix_ns
+from receiver.ledger.rows import Problem, RecordingRow, Seat, Summary, TapRow, read_summary, unix_ns
 
 BUSY_S: Final = 5.0  # somebody looks at it with the sqlite3 shell
 COLUMNS: Final = TapRow.__struct_fields__
@@ -23,11 +23,13 @@ class LedgerBroken(Exception):
 
 
 class Note(NamedTuple):
-    """A tap got this far."""
+    """A tap got this far. ``ending`` and ``problem``: why it ends, of one that is finishing."""
 
     tap_id: str
     state: str
     at_ns: int
+    ending: str | None = None
+    problem: Problem | None = None
 
 
 class Where(NamedTuple):
@@ -65,12 +67,15 @@ class Ledger:
         if self.fresh:
             self.path.chmod(0o600)
             self._base.executescript(f"BEGIN; {schema.TABLES} PRAGMA user_version = {schema.VERSION}; COMMIT;")
-        elif version != schema.VERSION:
-            raise LedgerBroken(f"it is of version {version}, this is version {schema.VERSION}")
-        else:
-            (verdict,) = self._base.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict != "ok":
-                raise LedgerBroken(str(verdict))
+            return
+        (verdict,) = self._base.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise LedgerBroken(str(verdict))
+        while version != schema.VERSION:
+            if version not in schema.STEPS:
+                raise LedgerBroken(f"it is of version {version}, this is version {schema.VERSION}")
+            step, version = schema.STEPS[version], version + 1
+            self._base.executescript(f"BEGIN; {step} PRAGMA user_version = {version}; COMMIT;")
 
     def close(self) -> None:
         """Close it; the WAL is folded in."""
@@ -85,7 +90,7 @@ class Ledger:
         """
         row = msgspec.structs.asdict(tap)
         row["labels"] = _json(tap.labels)
-        row["problem"] = _json(tap.problem) if tap.problem else None
+        row |= {name: _json(told) if told else None for name, told in (("problem", tap.problem), ("seat", tap.seat))}
         done = self._base.execute(
             f"INSERT INTO taps ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{name}' for name in COLUMNS)})"
             + (" ON CONFLICT (id) DO NOTHING" if known else ""),
@@ -96,17 +101,22 @@ class Ledger:
     def note(self, notes: Iterable[Note]) -> None:
         """Write down how far taps got. One that has its outcome is left as it is."""
         with _Transaction(self._base):
-            for tap_id, state, at_ns in notes:
-                stamp = MILESTONES.get(state)
+            for note in notes:
+                stamp = MILESTONES.get(note.state)
+                problem = _json(note.problem) if note.problem else None
                 self._base.execute(
-                    f"UPDATE taps SET state = ? {f', {stamp} = coalesce({stamp}, ?)' if stamp else ''}"
-                    " WHERE id = ? AND outcome IS NULL",
-                    (state, at_ns, tap_id) if stamp else (state, tap_id),
+                    "UPDATE taps SET state = ?, ending = ?, problem = ?"
+                    f" {f', {stamp} = coalesce({stamp}, ?)' if stamp else ''} WHERE id = ? AND outcome IS NULL",
+                    (note.state, note.ending, problem, *((note.at_ns,) if stamp else ()), note.tap_id),
                 )
 
-    def point(self, tap_id: str, source: str) -> None:
+    def point(self, tap_id: str, source: str, seat: Seat) -> None:
         """Write down from where a tap's sound is to come now."""
-        self._base.execute("UPDATE taps SET source = ? WHERE id = ?", (source, tap_id))
+        self._base.execute("UPDATE taps SET source = ?, seat = ? WHERE id = ?", (source, _json(seat), tap_id))
+
+    def seat(self, tap_id: str, seat: Seat) -> None:
+        """Write down where a tap that lives is, and how it stands."""
+        self._base.execute("UPDATE taps SET seat = ? WHERE id = ?", (_json(seat), tap_id))
 
     def amend(
         self, tap_id: str, call_id: str | None, node_id: str | None, control_id: str | None, labels: Mapping[str, str]
@@ -228,6 +238,8 @@ def _tap(row: Mapping[str, Any] | sqlite3.Row) -> TapRow:
     fields["labels"] = msgspec.json.decode(fields["labels"])
     if fields["problem"]:
         fields["problem"] = msgspec.json.decode(fields["problem"], type=Problem)
+    if fields["seat"]:
+        fields["seat"] = msgspec.json.decode(fields["seat"], type=Seat)
     return TapRow(**fields)
 
 

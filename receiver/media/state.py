@@ -11,6 +11,7 @@ was when the last turn ended: so it decides the same when it is run again. Nothi
 buffer is an argument.
 """
 
+import zlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +21,12 @@ from receiver.media import columns
 from receiver.media.columns import LONGEST_PACKET
 
 MAGIC = b"TAPDECK\0"
-LAYOUT = 1
+MEANING = 1  # to be raised when a column comes to mean something else; where it lies is told by the types themselves
 PAGE = 4_096
+
+_TABLES = (columns.TAP, columns.STREAM, columns.ROW, columns.WORLD, columns.PATCH, columns.NOTE_SLOT)
+LAYOUT = MEANING << 32 | zlib.crc32(repr([table.descr for table in _TABLES]).encode())
+"""Which memory this version understands: a change of any column's name, type or place makes another number."""
 
 _HEADER = np.dtype([("magic", "S8"), ("layout", "i8"), ("shape", "i8", (7,)), ("generation", "i8")], align=True)
 _CURSORS = ("cleared", "committed", "written", "allocated")

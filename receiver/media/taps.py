@@ -3,6 +3,7 @@
 Who wants to know what a tap was asks ``picture``; it reads the committed columns only.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -48,10 +49,12 @@ class Taps:
     def __init__(self, state: State, joining: Joining) -> None:
         self._state, self._joining = state, joining
 
-    def free_row(self) -> int:
-        """A row for a new tap, spare ones left aside; its memory may still have to be allocated. -1: none."""
+    def free_row(self, but: Sequence[int] = ()) -> int:
+        """A row for a new tap, spare ones and those of ``but`` left aside; its memory may still have to be allocated.
+        -1: none."""
         state = self._state
         idle = (state.now.rows["tap"] < 0) & (state.live.rows["tap"] < 0)
+        idle[list(but)] = False
         ready = np.flatnonzero(idle & (state.allocated != 0))
         spare = state.shape.rows - state.shape.taps
         if ready.size > spare:

@@ -2,6 +2,7 @@
 worker reads the other like any tap's."""
 
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from receiver.net.ports import SO_TIMESTAMPNS, ask_for_buffer
@@ -22,6 +23,26 @@ class Pair:
         """Close both. Twice is once."""
         self.socket.close()
         self.writer.close()
+
+
+def adopt_pair(number: int, descriptors: Sequence[int]) -> Pair:
+    """Take over both ends of a pair that an earlier process made, in any order; they are ours from now on.
+
+    Raises OSError, and ValueError where they are not the two ends of the pair that is read at port ``number``.
+    """
+    ends = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    try:
+        reader = next((end for end in ends if end.getsockname()[1:2] == (number,)), None)
+        writer = next((end for end in ends if end is not reader), None)
+        if reader is None or writer is None or reader.getpeername() != writer.getsockname():
+            raise ValueError(f"expected the two ends of a pair read at port {number}")
+        for end in ends:
+            end.setblocking(False)
+    except BaseException:
+        for end in ends:
+            end.close()
+        raise
+    return Pair(number, writer.getsockname(), writer, reader)
 
 
 def open_pair(buffer_octets: int = 1 << 20) -> Pair:

@@ -92,6 +92,24 @@ class Ports:
         self._cooling = deque(entry for entry in self._cooling if entry[1] != number)
         return port
 
+    def adopt(self, number: int, descriptor: int) -> Port:
+        """Take over the socket behind ``descriptor``, which an earlier process bound to this port, of the pool or not.
+
+        The descriptor is ours from now on. Raises OSError, and ValueError for another socket than that.
+        """
+        made = socket.socket(fileno=descriptor)
+        try:
+            made.setblocking(False)
+            kind, bound = made.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE), made.getsockname()
+            if kind != socket.SOCK_DGRAM or bound[1:2] != (number,):
+                raise ValueError(f"expected a UDP socket of port {number}, found one of {bound}")
+            granted = made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        except BaseException:
+            made.close()
+            raise
+        self._free = deque(other for other in self._free if other != number)
+        return Port(number, made, granted)
+
     def give_back(self, port: Port) -> None:
         """Close ``port``; one of the pool cools down and is free again after that. Twice is once."""
         if port.socket.fileno() < 0:

@@ -49,6 +49,8 @@ class Desk:
         self._drafts = Drafts(errands, files)  # of the taps that are read
         self._closings: dict[str, asyncio.Task[Sidecar]] = {}
         self._waiting: dict[str, list[About]] = {}
+        self.strangers: dict[str, int] = {}
+        """Recordings that control goes on with and nobody here knows (rule D7): rule C5 ends them."""
 
     def take(self, message: link.ToWorker, descriptors: tuple[int, ...]) -> None:
         """One message of control, with the descriptors that came with it, which are ours from now on."""
@@ -87,8 +89,8 @@ class Desk:
         except (ValueError, KeyError) as error:
             return self._starting.refuse(order, descriptor, "order", error)
         start = Start(order, draft, wanted, descriptor)
-        if self._starting.knows(order.recording_id):
-            os.close(descriptor)  # said twice
+        if self._starting.knows(order.recording_id) or order.recording_id in self.strangers:
+            os.close(descriptor)  # said twice; or it would be begun anew over what lies in spool
         elif self._holds(order):  # after a death: the columns know it, the socket is all that was missing
             if self._holds(order) == TapState.HELD and not order.held:
                 self._answer(order)  # the answer came while nobody was here to hear it

@@ -7,6 +7,7 @@ Control owns the file and never looks into it. What the kernel writes into is al
 import mmap
 import os
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -17,6 +18,18 @@ from receiver.net.slab import slab_octets
 SLAB_ROWS: Final = 4_096
 _HEAD: Final = MAGIC + LAYOUT.to_bytes(8, sys.byteorder)  # how a memory begins that this version laid out
 log = structlog.get_logger("worker")
+
+
+def choose(descriptors: Sequence[int], taps: int, window: int) -> tuple["Memory", int]:
+    """Map the first that can be, and say which. Raises what `Memory` raises where none can."""
+    for number, descriptor in enumerate(descriptors):
+        try:
+            return Memory(descriptor, taps, window), number
+        except LayoutError as error:
+            if number == len(descriptors) - 1:
+                raise
+            log.warning("a memory is not understood", why=str(error), hint="another version, or other settings")
+    raise ValueError("no memory to choose from")
 
 
 class Memory:

@@ -16,7 +16,7 @@ from receiver.archive.files import Files
 from receiver.archive.repair import repair
 from receiver.archive.sidecar import Problem
 from receiver.archive.writer import Call, Mark, Write
-from receiver.media.columns import TapState
+from receiver.media.carry import Carry
 from receiver.media.drain import Drain
 from receiver.media.pipeline import Pipeline
 from receiver.media.sources import News
@@ -29,9 +29,10 @@ from receiver.worker.closing import Closing
 from receiver.worker.desk import Desk
 from receiver.worker.errands import Errands
 from receiver.worker.filters import Filters
-from receiver.worker.intake import Intake, clocks
+from receiver.worker.handover import Handover
+from receiver.worker.intake import Intake, Slots, clocks
 from receiver.worker.keeping import Keeping
-from receiver.worker.memory import SLAB_ROWS, Memory
+from receiver.worker.memory import SLAB_ROWS, Memory, choose
 from receiver.worker.mishaps import Mishaps
 from receiver.worker.recovery import Recovery
 from receiver.worker.reports import Reports
@@ -43,6 +44,8 @@ REPORT_S: Final = 1.0
 LAST_READS: Final = 8  # of 64 datagrams of each tap: what the kernel holds of 10 s
 ERRANDS_S: Final = 1.0  # for recordings on their way to ready/; the next start brings there what is not (rule C5)
 COMMIT_S: Final = 10.0
+LOST: Final = "what was recorded of it before the restart is neither in memory nor in spool"
+LOST_HINT: Final = "look into ready/, quarantine/ and the log of the start"
 log = structlog.get_logger("worker")
 
 
@@ -50,11 +53,12 @@ class Worker:
     """One media worker. Everything that must survive it lies on the memory; the rest is made here anew."""
 
     def __init__(self, configure: link.Configure, memory: Memory, files: Files, say: Callable[[link.ToControl], None]):
-        self._configure, self._memory, self._say = configure, memory, say
+        self._configure, self._memory, self._files, self._say = configure, memory, files, say
         self._loop = asyncio.get_running_loop()
         state = memory.state
         kinds = rtp.payload_kinds(configure.events_payload_type)
         pipeline = Pipeline(state, configure.horizon, kinds, configure.allow)
+        carry = Carry(state, pipeline.timeline, pipeline.joining)
         drain = Drain(state, pipeline.timeline, configure.horizon)
         slab = open_slab(state.slab, SLAB_ROWS)
         taps = Taps(state, pipeline.joining)
@@ -86,9 +90,12 @@ class Worker:
         self.tick = Tick(self._loop, configure.tick_ns, self.slice)
         self.reports = Reports(state, self.tick, self.shelf.writer, self.commit)
         self.recovery = Recovery(state, slab, self.intake, drain, taps, self.shelf, files)
+        self.handover = Handover(configure.index, memory, taps, carry, files)
 
     def recover(self) -> None:
-        """Rule K5; with a fresh memory there is nothing, and it is quick."""
+        """Rules D7 and K5; with a fresh memory there is nothing, and it is quick."""
+        if self._configure.living is not None:
+            self.desk.strangers = self.handover.take(self._configure.living)
         self.recovery.run(self._configure.index)
         if not self._memory.fresh:
             log.warning("worker took up what another left", **self.recovery.found)
@@ -97,6 +104,22 @@ class Worker:
         """Begin to read, and to report."""
         self.tick.start()
         self._loop.call_later(REPORT_S, self._report)
+
+    async def begin(self, ready: link.Ready) -> None:
+        """Rule C5, if we are asked for it, beside the taps that go on: their sockets must be read meanwhile. Only then
+        new ones may come, because what they put into spool must not be taken for leftovers."""
+        if self._configure.repair:
+            await self._repair()
+        self._say(ready)
+
+    async def _repair(self) -> None:
+        living = self.handover.held().keys() - self.desk.strangers.keys()
+        repaired = await self.errands.insist("repair", repair, self._files, living, story.described, _told)
+        self._say(link.Repaired([sidecar.encode(document) for document in repaired]))
+        found = {document.recording_id for document in repaired}
+        for recording, slot in self.desk.strangers.items():
+            if recording not in found:
+                self._say(link.Refused(slot, recording, "lost", LOST, LOST_HINT))
 
     def slice(self, group: int, now_ns: int) -> None:
         """One fifth of the tick: read a group of taps, hand on what is ripe, see to room, sources and filters."""
@@ -113,25 +136,34 @@ class Worker:
         self.filters.review(slots, now_ns)
 
     async def end(self) -> bool:
-        """Control is gone: drain and commit. What is open is finished by the next start (rule C5).
+        """Control is gone: drain and commit. The next start goes on with what is open (rule D7), if sockets and memory
+        outlive control, and finishes it where they do not (rule C5).
 
         False: the disk did not answer in time, and what was received last may not be durable.
         """
         self.tick.stop()
         everyone = self.intake.everyone()
-        for _ in range(LAST_READS):
-            if not self.intake.read(everyone, time.monotonic_ns(), every=True):
-                break
+        if self._configure.kept:
             self.keeping.drain(everyone, time.monotonic_ns())
-        now_ns, offset_ns = clocks()
-        self.keeping.end(np.array(sorted(self.shelf.taps), np.int64), now_ns, now_ns + offset_ns)
+        else:
+            self._conclude(everyone)
         durable = asyncio.ensure_future(asyncio.to_thread(self.commit.close))
         await asyncio.wait([durable], timeout=COMMIT_S)
         if not durable.done():
             log.error("the last commit did not return in time", seconds=COMMIT_S)
             return False
         await durable
+        if self._configure.kept:
+            await asyncio.to_thread(self.handover.leave, self.handover.pack())
         return True
+
+    def _conclude(self, everyone: Slots) -> None:
+        for _ in range(LAST_READS):
+            if not self.intake.read(everyone, time.monotonic_ns(), every=True):
+                break
+            self.keeping.drain(everyone, time.monotonic_ns())
+        now_ns, offset_ns = clocks()
+        self.keeping.end(np.array(sorted(self.shelf.taps), np.int64), now_ns, now_ns + offset_ns)
 
     def _news(self, news: list[News]) -> None:
         self.desk.happened(news)
@@ -173,16 +205,12 @@ async def run(index: int, descriptor: int) -> None:
         return
     configure = first.message
     files = Files(configure.path)
-    memory = Memory(first.descriptors[0], configure.taps, configure.window)
+    memory, which = choose(first.descriptors, configure.taps, configure.window)
     worker = Worker(configure, memory, files, end.send)
-    if configure.repair:
-        taps = memory.state.live.taps
-        living = {text.decode() for text in taps["recording"][taps["state"] != TapState.FREE]}
-        repaired = await asyncio.to_thread(repair, files, living, story.described, _told)
-        end.send(link.Repaired([sidecar.encode(document) for document in repaired]))
     worker.recover()
-    end.send(link.Ready(index, os.getpid(), memory.fresh))
+    end.send(link.Mapped(which))
     worker.start()
+    worker.errands.start(worker.begin(link.Ready(index, os.getpid(), memory.fresh)))
     try:
         while (received := await end.receive()) is not None:
             worker.desk.take(received.message, received.descriptors)

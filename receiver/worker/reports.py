@@ -107,6 +107,9 @@ class Reports:
             "clock_changes": int(world["clock_changes"]),
             "kernel_drops": self._drops() - self._drops_before,
             "packets_per_s": round(rate, 1),
+            "tick_age_s": max(now_ns - self._tick.moved_ns, 0) / 1e9,
+            "writer_age_s": max(now_ns - self._writer.moved_ns, 0) / 1e9 if self._writer.backlog else 0.0,
+            "writer_at_disk": float(self._writer.at_disk),
         }
 
 

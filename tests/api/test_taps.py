@@ -154,6 +154,9 @@ class Attendant:
     def begin(self, tap: Tap) -> None:
         pass
 
+    def resume(self, tap: Tap) -> None:
+        pass
+
     def leave(self, tap: Tap) -> bool:
         return False
 

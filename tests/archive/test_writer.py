@@ -172,6 +172,21 @@ def test_backlog_and_the_time_of_the_last_move_tell_a_disk_that_hangs(part: Part
     assert (writer.backlog, writer.moved_ns) == (0, 104)
 
 
+def test_a_writer_says_when_it_waits_for_the_disk(writer: Writer, files: Files) -> None:
+    class Slow(Growing):
+        def write(self, octet: int, pieces: Sequence[Piece]) -> None:
+            inside.set()
+            assert go_on.wait(PATIENCE_S)
+
+    inside, go_on = threading.Event(), threading.Event()
+    writer.put(Write(Slow(files, "spool/x", (b"", 0, 0), None), 0, (), np.zeros(1, np.int64), 0, 1))
+    assert inside.wait(PATIENCE_S)
+    assert writer.at_disk
+    go_on.set()
+    behind(writer)
+    assert not writer.at_disk
+
+
 def test_close_does_what_was_put(part: Part, told: Told, files: Files) -> None:
     writer, cursor = Writer(told), np.zeros(1, np.int64)
     for number in range(100):

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from receiver import link
+from receiver.control.attendance import Attendance
+from receiver.control.calls import Client
+from receiver.control.relay import Credentials, Memory
 from receiver.control.taps import Tap, Word
 from receiver.lab.switch.faults import Faults
 from receiver.ledger.rows import Problem
@@ -278,5 +281,90 @@ def test_d9_neither_token_nor_state_is_in_the_log(tmp_path: Path, capsys: pytest
         said = capsys.readouterr()
         for secret in ("PTsecret", world.client._session._memory.authorization_state, "signalwire_"):
             assert secret not in said.out + said.err
+
+    play(tmp_path, story)
+
+
+async def hand_over(world: RelayWorld, tap: Tap, restored: bool = True) -> None:
+    """Another process takes up a tap of ours, with what is kept of the session, or without."""
+    kept = world.client._session._memory
+    memory = Memory(kept.protocol, kept.authorization_state) if restored else Memory()
+    await world.attendance.close()
+    await world.client.close()
+    tap.word = Word.AWAY
+    world.client = Client(world.wire, Credentials("p", "PTsecret"), memory=memory)
+    world.attendance = Attendance(world.roster, world.client, "127.0.0.1")
+    world.attendance.resume(tap)
+
+
+def test_d7_a_tap_that_was_taken_up_is_heard_of_on_the_restored_session(tmp_path: Path) -> None:
+    async def story(world: RelayWorld) -> None:
+        tap = await world.own()
+        await world.until(tap, "receiving")
+        await hand_over(world, tap)
+        await world.up()
+        assert tap.word is Word.DOUBTFUL, "what was said meanwhile may be lost"
+        assert tap.state == "receiving"
+        world.exchange.hang_up(next(iter(world.exchange.calls)))
+        await world.until(tap, "finished")
+        assert tap.ending in ("relay_finished", "call_ended")
+
+    play(tmp_path, story)
+
+
+def test_d7_what_the_relay_said_meanwhile_ends_it(tmp_path: Path) -> None:
+    async def story(world: RelayWorld) -> None:
+        tap = await world.own()
+        await world.until(tap, "receiving")
+        await hand_over(world, tap)
+        world.exchange.hang_up(next(iter(world.exchange.calls)))
+        await world.up()
+        await world.until(tap, "finished", limit_s=10)
+        assert tap.ending in ("relay_finished", "call_ended")
+
+    play(tmp_path, story)
+
+
+def test_d7_a_tap_that_was_taken_up_is_stopped_on_the_relay(tmp_path: Path) -> None:
+    async def story(world: RelayWorld) -> None:
+        tap = await world.own()
+        await world.until(tap, "receiving")
+        await hand_over(world, tap)
+        await world.up()
+        (call,) = world.exchange.calls.values()
+        world.roster.stop(tap)
+        await world.until(tap, "finished")
+        assert not call.taps
+
+    play(tmp_path, story)
+
+
+def test_d7_on_another_session_the_sound_decides(tmp_path: Path) -> None:
+    async def story(world: RelayWorld) -> None:
+        tap = await world.own()
+        await world.until(tap, "receiving")
+        await hand_over(world, tap, restored=False)
+        await world.up()
+        await asyncio.sleep(300)
+        assert tap.state == "receiving", "sound comes"
+        world.worker.senders.clear()
+        await world.until(tap, "finished", limit_s=120)
+        assert tap.ending == "silence"
+
+    play(tmp_path, story)
+
+
+def test_d7_a_tap_of_which_nobody_knows_whether_it_began_is_stopped_there(tmp_path: Path) -> None:
+    async def story(world: RelayWorld) -> None:
+        tap = await world.own()
+        await world.until(tap, "receiving")
+        (call,) = world.exchange.calls.values()
+        tap.accepted = False
+        await hand_over(world, tap)
+        await world.up()
+        await asyncio.sleep(1)
+        assert not call.taps
+        world.roster.stop(tap)
+        await world.until(tap, "finished")
 
     play(tmp_path, story)

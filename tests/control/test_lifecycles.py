@@ -135,7 +135,7 @@ def lives(directory: Path, many: int, seed: int) -> "tuple[Counter[str], dict[st
             world.wire.cut, world.exchange.faults = False, GOOD
             assert world.roster.living() == []
             assert world.taken == 0
-            assert len(world.roster._slots[0]) == 64
+            assert world.roster._places.room(0) == 64
             await all_lives._until_up()
             await asyncio.sleep(60)
             assert world.attendance._tasks == set()

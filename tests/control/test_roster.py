@@ -430,7 +430,7 @@ def test_p6_any_story_ends_with_one_outcome_each_and_every_port_given_back(
         assert [row.state in FINAL_STATES and row.outcome is not None for row in rows] == [True] * len(rows)
         assert len(rows) == len(world.orders(link.Open)) == len(world.given_back)
         assert sorted(world.given_back) == sorted(set(world.given_back))
-        assert sorted(world.roster._slots[0]) == [0, 1, 2]
+        assert world.roster._places.room(0) == 3
         assert world.roster.states() == {}
         await world.over()
 
@@ -487,9 +487,13 @@ class Attendant:
         self.leaves = leaves
         self.begun: list[Tap] = []
         self.left: list[Tap] = []
+        self.resumed: list[Tap] = []
 
     def begin(self, tap: Tap) -> None:
         self.begun.append(tap)
+
+    def resume(self, tap: Tap) -> None:
+        self.resumed.append(tap)
 
     def leave(self, tap: Tap) -> bool:
         self.left.append(tap)

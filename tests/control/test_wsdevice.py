@@ -13,7 +13,7 @@ import structlog
 from aiohttp import WSMsgType
 
 from receiver.control import wsdevice, wstalk
-from receiver.control.wsdevice import WsDoor
+from receiver.control.wsdevice import WsDoor, digest_of
 from receiver.net.pair import Pair, open_pair
 from tests.tools import needs
 
@@ -139,8 +139,8 @@ async def test_the_end_of_a_tap_is_1000_and_its_path_is_unknown_then(
     connection = await client.ws_connect(here(door, uri))
     await connection.send_bytes(bytes(160))
     await sound(pair, 160)
-    door.forget(uri)
-    door.forget(uri)
+    door.forget(digest_of(uri))
+    door.forget(digest_of(uri))
     assert await goodbye(connection) == (1_000, "tap ended")
     with pytest.raises(aiohttp.WSServerHandshakeError):
         await client.ws_connect(here(door, uri))
@@ -204,7 +204,7 @@ async def test_a_frame_of_64_kib_less_one_is_taken(door: WsDoor, client: aiohttp
     connection = await client.ws_connect(here(door, uri))
     await connection.send_bytes(bytes(wsdevice.LONGEST_FRAME - 1))
     await counted(door, "octets")
-    door.forget(uri)  # or it would take the eight seconds that it lasts
+    door.forget(digest_of(uri))  # or it would take the eight seconds that it lasts
     await sound(pair, wsdevice.LONGEST_FRAME - 1)
     await goodbye(connection)
 

@@ -10,6 +10,7 @@ from receiver.control.wsdevice import WsDoor
 from receiver.daemon import berths as module
 from receiver.daemon.berths import Berths
 from receiver.net.ports import Ports
+from receiver.watch.manager import Manager
 from tests.control.made import WISH
 
 WS = WISH._replace(device="ws", law=8)
@@ -28,7 +29,7 @@ def pool() -> Ports:
 
 async def test_a_port_is_taken_and_given_back_to_cool_down(door: WsDoor) -> None:
     ports = pool()
-    berths = Berths(ports, door)
+    berths = Berths(ports, door, Manager(None))
     one, two = berths.take(WISH), berths.take(WISH)
     assert {one.number, two.number} == {27_700, 27_701}
     assert (one.uri, one.source) == (None, None)
@@ -43,7 +44,7 @@ async def test_a_port_is_taken_and_given_back_to_cool_down(door: WsDoor) -> None
 
 
 async def test_a_ws_tap_has_a_uri_and_one_who_may_send_and_all_of_it_is_given_back(door: WsDoor) -> None:
-    berth = Berths(pool(), door).take(WS)
+    berth = Berths(pool(), door, Manager(None)).take(WS)
     assert berth.uri is not None
     assert berth.uri.startswith("wss://media.example/taps/")
     assert berth.source is not None
@@ -63,5 +64,28 @@ async def test_no_descriptor_left_is_not_now(door: WsDoor, monkeypatch: pytest.M
 
     monkeypatch.setattr(module, "open_pair", none_left)
     with pytest.raises(NotNow, match="Too many open files"):
-        Berths(pool(), door).take(WS)
+        Berths(pool(), door, Manager(None)).take(WS)
     assert len(door._expected) == 0
+
+
+async def test_d7_what_is_given_back_is_kept_no_longer_unless_this_process_goes(door: WsDoor) -> None:
+    class Keeper:
+        def __init__(self) -> None:
+            self.kept: set[str] = set()
+
+        def store(self, name: str, *descriptors: int) -> None:
+            self.kept.add(name)
+
+        def remove(self, name: str) -> None:
+            self.kept.remove(name)
+
+    keeper = Keeper()
+    berths = Berths(pool(), door, keeper)
+    one, two, ws = berths.take(WISH), berths.take(WISH), berths.take(WS)
+    assert keeper.kept == {str(one.number), str(two.number), f"ws-{ws.number}"}
+    one.release()
+    assert keeper.kept == {str(two.number), f"ws-{ws.number}"}
+    berths.leave()
+    two.release()
+    ws.release()
+    assert keeper.kept == {str(two.number), f"ws-{ws.number}"}

@@ -59,6 +59,12 @@ class Recorder:
 
     # -- what the crew asks and tells
 
+    def living(self, worker: int) -> dict[str, int]:
+        return {}
+
+    def keep(self, worker: int, memory: int) -> None:
+        pass
+
     def belongings(self, worker: int) -> Iterator[tuple[link.ToWorker, Sequence[int]]]:
         for tap in self.taps:
             if not tap.finished.is_set():

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from receiver.ledger.schema import VERSION
+from receiver.ledger.rows import Seat
+from receiver.ledger.schema import STEPS, VERSION
 from receiver.ledger.store import Ledger
 from tests.ledger.made import NOON, sidecar, tap
 
@@ -44,3 +45,24 @@ def test_the_version_stands_in_the_file(tmp_path: Path) -> None:
     base = sqlite3.connect(tmp_path / "l")
     assert base.execute("PRAGMA user_version").fetchone() == (VERSION,)
     base.close()
+
+
+def test_a_ledger_of_the_version_before_is_brought_up_and_keeps_everything(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "l")
+    ledger.ask(tap(1, labels={"team": "blue"}))
+    ledger.close()
+    base = sqlite3.connect(tmp_path / "l")
+    base.executescript("ALTER TABLE taps DROP COLUMN seat; PRAGMA user_version = 2;")
+    base.close()
+    ledger = Ledger(tmp_path / "l")
+    assert not ledger.fresh
+    assert ledger.tap("tap-001") == tap(1, labels={"team": "blue"})
+    ledger.seat("tap-001", Seat(slot=3))
+    row = ledger.tap("tap-001")
+    assert row is not None
+    assert row.seat == Seat(slot=3)
+    ledger.close()
+
+
+def test_every_step_leads_to_this_version() -> None:
+    assert set(STEPS) == set(range(min(STEPS), VERSION))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.ledger.rows import FINAL_STATES, Problem
+from receiver.ledger.rows import FINAL_STATES, Problem, Seat
 from receiver.ledger.store import Ledger, LedgerBroken, Note, Where
 from tests.ledger.made import NOON, SECOND, sidecar, tap
 
@@ -183,12 +183,29 @@ def test_taps_are_found_by_state_call_label_and_time(ledger: Ledger) -> None:
     assert found(Where(state="requested", call_id="c", since_ns=NOON + 2 * SECOND)) == ["tap-002"]
 
 
-def test_a_new_source_is_written_down(ledger: Ledger) -> None:
+def test_why_a_tap_ends_is_written_down_as_soon_as_it_is_known(ledger: Ledger) -> None:
     ledger.ask(tap(1))
-    ledger.point("tap-001", "192.0.2.1:5")
+    ledger.note([Note("tap-001", "finishing", 5, "refused", Problem("code", "why"))])
     row = ledger.tap("tap-001")
     assert row is not None
-    assert row.source == "192.0.2.1:5"
+    assert (row.state, row.ending, row.problem, row.outcome) == ("finishing", "refused", Problem("code", "why"), None)
+
+
+def test_a_seat_of_a_later_version_is_read_as_far_as_it_is_known(ledger: Ledger) -> None:
+    ledger.ask(tap(1))
+    ledger._base.execute("""UPDATE taps SET seat = '{"slot": 4, "of a later version": 1}'""")
+    row = ledger.tap("tap-001")
+    assert row is not None
+    assert row.seat == Seat(slot=4)
+
+
+def test_a_new_source_is_written_down(ledger: Ledger) -> None:
+    ledger.ask(tap(1))
+    seat = Seat(slot=3, policy="exact", announced=("192.0.2.1", 5))
+    ledger.point("tap-001", "192.0.2.1:5", seat)
+    row = ledger.tap("tap-001")
+    assert row is not None
+    assert (row.source, row.seat) == ("192.0.2.1:5", seat)
 
 
 def test_recordings_are_listed_newest_first_page_by_page(ledger: Ledger) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from receiver.net.pair import Pair, open_pair
+from receiver.net.pair import Pair, adopt_pair, open_pair
 from receiver.net.ports import SO_TIMESTAMPNS, Ports
 from receiver.net.slab import PlainSlab, Slab
 
@@ -98,3 +98,26 @@ def test_an_error_leaves_no_socket_open(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(OSError, match="no"):
         open_pair()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_d7_a_pair_of_an_earlier_process_is_taken_over_in_any_order(pair: Pair, turned: bool) -> None:
+    ends = [os.dup(end.fileno()) for end in (pair.socket, pair.writer)]
+    again = adopt_pair(pair.number, ends[::-1] if turned else ends)
+    assert (again.number, again.source) == (pair.number, pair.source)
+    again.writer.send(b"sound")
+    assert pair.socket.recv(9) == b"sound"
+    again.close()
+
+
+def test_d7_two_sockets_that_are_no_pair_are_refused_and_closed(pair: Pair) -> None:
+    other = open_pair()
+    ends = [os.dup(pair.socket.fileno()), os.dup(other.writer.fileno())]
+    with pytest.raises(ValueError, match="the two ends of a pair"):
+        adopt_pair(pair.number, ends)
+    for end in ends:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(end)
+    with pytest.raises(ValueError, match="the two ends of a pair"):
+        adopt_pair(pair.number, [os.dup(pair.socket.fileno())])
+    other.close()

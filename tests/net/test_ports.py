@@ -1,5 +1,6 @@
 """The pool of ports, on real sockets; the clock is a number."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -223,3 +224,32 @@ class Pool(RuleBasedStateMachine):
 
 TestPool = Pool.TestCase
 TestPool.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+
+
+def test_d7_a_socket_of_an_earlier_process_is_taken_over_with_what_queued_in_it() -> None:
+    before = Ports("127.0.0.1", 27_000, 27_003, cooldown_s=0)
+    left = before.take()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"queued", ("127.0.0.1", left.number))
+    descriptor = os.dup(left.socket.fileno())
+    left.socket.close()
+    ports = Ports("127.0.0.1", 27_000, 27_003, cooldown_s=0)
+    port = ports.adopt(left.number, descriptor)
+    assert port.socket.recv(99) == b"queued"
+    assert port.granted_octets == left.granted_octets
+    others = [ports.take() for _ in range(3)]
+    assert port.number not in [each.number for each in others]
+    for each in (port, *others):
+        ports.give_back(each)
+    assert ports.free == 4
+
+
+def test_d7_another_socket_than_that_is_refused_and_closed() -> None:
+    ports = Ports("127.0.0.1", 27_000, 27_003, cooldown_s=0)
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        descriptor = socket.socket(socket.AF_INET, kind).detach()
+        with pytest.raises(ValueError, match="expected a UDP socket of port 27000"):
+            ports.adopt(27_000, descriptor)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+    assert ports.free == 4

@@ -10,7 +10,7 @@ import pytest
 
 from receiver.media.state import LayoutError, Shape, State
 from receiver.net.slab import open_slab, slab_octets
-from receiver.worker.memory import SLAB_ROWS, Memory
+from receiver.worker.memory import SLAB_ROWS, Memory, choose
 
 
 def test_a_fresh_memory_is_laid_out_once_and_found_again(memory: int) -> None:
@@ -107,3 +107,15 @@ def test_rows_do_not_overlap(memory: int) -> None:
         one.allocate(row)
         one.state.ring[row] = row + 1
     assert np.array_equal(np.unique(one.state.ring[0]), [1])
+
+
+def test_d7_the_first_memory_that_is_understood_is_taken(memory: int) -> None:
+    Memory(memory, 4, 30_000)
+    fresh = os.memfd_create("fresh")
+    one, which = choose([memory, fresh], 4, 28_000)
+    assert (one.fresh, which) == (True, 1)
+    one, which = choose([memory, fresh], 4, 30_000)
+    assert (one.fresh, which) == (False, 0)
+    with pytest.raises(LayoutError):
+        choose([memory], 4, 28_000)
+    os.close(fresh)

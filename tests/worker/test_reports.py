@@ -78,7 +78,7 @@ async def test_a_slot_that_went_to_another_tap_with_the_same_count_has_changed(
 class Still:
     """Tick, writer and commit, as far as a report looks at them."""
 
-    late = backlog = duration_ns = safe_ns = period_ns = 0
+    late = backlog = duration_ns = safe_ns = period_ns = moved_ns = at_disk = 0
 
 
 def crowd(taps: int) -> tuple[State, Reports]:

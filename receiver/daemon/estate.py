@@ -1,0 +1,119 @@
+"""What outlives this process (rule D7): descriptors that the service manager keeps, and what is to be done with those
+that an earlier process left.
+
+Three kinds, by name: a tap's sockets (`receiver.daemon.berths`), each worker's memory file, and one small memory file
+with the relay's session, whose name and state are credentials and so never touch a disk (rule D9). Which taps live is
+what the ledger says and what there are sockets for; what has no tap any more is closed, and kept no longer.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+import structlog
+
+from receiver.control.relay import Memory
+from receiver.control.resuming import tap_of
+from receiver.control.roster import Roster
+from receiver.control.taps import Limits, Tap
+from receiver.daemon.berths import Berths, name_of
+from receiver.ledger.rows import TapRow
+from receiver.watch.manager import Manager
+
+RELAY: Final = "relay"
+MOST_MEMORIES: Final = 2  # that of the process before, and one that it had begun
+SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+LONGEST: Final = 1 << 20  # octets of the relay's memory
+
+log = structlog.get_logger("daemon")
+
+
+class Estate:
+    """``left``: descriptors by name that an earlier process left; they are ours now."""
+
+    def __init__(self, manager: Manager | None = None, left: Mapping[str, Sequence[int]] | None = None) -> None:
+        self.manager = manager or Manager(None)
+        self._left = {name: list(descriptors) for name, descriptors in (left or {}).items()}
+        self._remembered: bytes | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether somebody keeps what we leave."""
+        return self.manager.present
+
+    def memories(self, workers: int) -> dict[int, list[int]]:
+        """Memory files of earlier workers, by worker; they are the caller's from now on."""
+        return {worker: self._left.pop(_memory(worker), [])[:MOST_MEMORIES] for worker in range(workers)}
+
+    def keep_memory(self, worker: int, descriptor: int) -> None:
+        """Keep this one for a worker, and no other."""
+        self.manager.remove(_memory(worker))
+        self.manager.store(_memory(worker), descriptor)
+
+    def taps_of(self, rows: Sequence[TapRow], limits: Limits) -> list[Tap]:
+        """The taps that live: those of the ledger's open rows that there are sockets for."""
+        now_ns, unix_ns = time.monotonic_ns(), time.time_ns()
+        taps = (tap_of(row, limits, now_ns, unix_ns) for row in rows)
+        return [tap for tap in taps if tap is not None and name_of(tap) in self._left]
+
+    def take_up(self, taps: Sequence[Tap], berths: Berths, roster: Roster) -> None:
+        """Give each its sockets back and let it go on; throw away what is nobody's."""
+        for tap in taps:
+            try:
+                berth = berths.take_again(tap, self._left.pop(name_of(tap)))
+            except (OSError, ValueError) as error:
+                log.error("a tap cannot go on", tap=tap.id, port=tap.port, error=str(error))
+                self.manager.remove(name_of(tap))
+                continue
+            roster.resume(tap, berth)
+        if taps:
+            log.info("taps of the process before go on", taps=len(taps))
+        while self._left:
+            name, descriptors = self._left.popitem()
+            self.manager.remove(name)
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    # --- the relay's session
+
+    def relay_memory(self) -> Memory:
+        """What an earlier process knew of the session; empty where there is none."""
+        memory = Memory()
+        for descriptor in self._left.pop(RELAY, []):
+            with suppress(OSError, msgspec.MsgspecError):
+                memory.protocol, memory.authorization_state = _Session.read(descriptor)
+            os.close(descriptor)
+        return memory
+
+    def remember(self, memory: Memory) -> None:
+        """Keep what is known now, if it is news."""
+        octets = msgspec.msgpack.encode(_Session(memory.protocol, memory.authorization_state))
+        if not self.kept or octets == self._remembered:
+            return
+        descriptor = os.memfd_create(RELAY, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)  # a new one each time, whole
+        try:
+            os.pwrite(descriptor, octets, 0)
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
+            self.manager.remove(RELAY)
+            self.manager.store(RELAY, descriptor)
+        finally:
+            os.close(descriptor)
+        self._remembered = octets
+
+
+class _Session(msgspec.Struct, frozen=True, array_like=True):
+    protocol: str | None
+    authorization_state: str | None
+
+    @classmethod
+    def read(cls, descriptor: int) -> tuple[str | None, str | None]:
+        told = msgspec.msgpack.decode(os.pread(descriptor, LONGEST, 0), type=cls)
+        return told.protocol, told.authorization_state
+
+
+def _memory(worker: int) -> str:
+    return f"memory-{worker}"

@@ -1,0 +1,171 @@
+"""Rule D7 in a worker: taps go on from the memory, or from what was written down when the one before left."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from receiver import link
+from receiver.archive import names
+from tests.worker.office import HORIZON, Line, Office, office
+
+Call = Callable[..., Line]
+POSITIONS = names.positions(0)
+
+
+@pytest.fixture
+def another() -> Iterator[int]:
+    """The memory of a next version."""
+    descriptor = os.memfd_create("another")
+    yield descriptor
+    os.close(descriptor)
+
+
+async def leave(one: Office) -> None:
+    """As a worker does whose control went, and will be followed."""
+    assert await one.worker.end()
+
+
+def living(*lines: Line) -> dict[str, int]:
+    return {each.id: each.slot for each in lines}
+
+
+async def half(directory: Path, memory: int, *lines: Line) -> None:
+    """A first worker, kept: it hears half of what each says, then leaves."""
+    async with office(directory, memory, kept=True) as one:
+        await one.open(*lines)
+        for each in lines:
+            each.talk(25)
+        one.hear()
+        await leave(one)
+
+
+async def rest(one: Office, *lines: Line) -> None:
+    """The next one hears the rest, and everything is there."""
+    for each in lines:
+        one.take(each.order, each.door.fileno())
+        each.talk(25, first=25)
+    one.hear()
+    for each in lines:
+        told = await one.close(each)
+        assert (told.outcome, told.absent_frames) == ("complete", 0)
+        assert np.array_equal(one.sound(each), each.truth)
+        assert told.channels[0].streams[0].packets == 50
+
+
+async def test_d7_taps_go_on_from_the_memory(tmp_path: Path, memory: int, call: Call) -> None:
+    lines = call(0), call(3)
+    await half(tmp_path, memory, *lines)
+    async with office(tmp_path, memory, kept=True, living=living(*lines)) as one:
+        assert one.worker.desk.strangers == {}
+        assert not (tmp_path / POSITIONS).exists(), "they hold no longer"
+        await rest(one, *lines)
+
+
+@pytest.mark.parametrize("more", [{"window": 56_000}, {"taps": 3}, {"taps": 300}], ids=str)
+async def test_d7_taps_go_on_in_a_memory_of_another_shape(
+    tmp_path: Path, memory: int, another: int, call: Call, more: dict[str, Any]
+) -> None:
+    lines = call(0), call(2)
+    await half(tmp_path, memory, *lines)
+    assert (tmp_path / POSITIONS).exists()
+    async with office(tmp_path, another, kept=True, living=living(*lines), **more) as one:
+        assert not (tmp_path / POSITIONS).exists()
+        await rest(one, *lines)
+
+
+async def test_d7_a_tap_may_get_another_slot_where_the_memory_is_another(
+    tmp_path: Path, memory: int, another: int, call: Call
+) -> None:
+    first = call(6)
+    await half(tmp_path, memory, first)
+    moved = Line(first.sender, first.door, replace(first.order, slot=1), first.sent)
+    async with office(tmp_path, another, kept=True, taps=2, living={first.id: 1}) as one:
+        one.take(moved.order, moved.door.fileno())
+        one.hear()
+        told = await one.close(moved)
+        assert told.outcome == "complete"
+        assert np.array_equal(one.sound(moved), first.truth)
+
+
+async def test_what_does_not_live_any_more_is_free(tmp_path: Path, memory: int, call: Call) -> None:
+    stays, goes = call(0), call(1)
+    await half(tmp_path, memory, stays, goes)
+    async with office(tmp_path, memory, kept=True, living=living(stays), repair=True) as one:
+        assert one.worker.handover.held() == living(stays)
+        await one.worker.begin(link.Ready(0, 1, False))
+        (repaired,) = one.heard(link.Repaired)
+        assert len(repaired.sidecars) == 1
+        assert goes.id.encode() in repaired.sidecars[0]
+        await rest(one, stays)
+
+
+async def test_who_lives_and_is_known_nowhere_is_ended_by_c5_and_never_begun_anew(
+    tmp_path: Path, memory: int, another: int, call: Call
+) -> None:
+    lost = call(0)
+    await half(tmp_path, memory, lost)
+    (tmp_path / POSITIONS).unlink()
+    async with office(tmp_path, another, kept=True, window=56_000, living=living(lost), repair=True) as one:
+        assert one.worker.desk.strangers == living(lost)
+        one.take(lost.order, lost.door.fileno())
+        await one.worker.begin(link.Ready(0, 1, False))
+        (repaired,) = one.heard(link.Repaired)
+        assert lost.id.encode() in repaired.sidecars[0]
+        assert not one.heard(link.Opened)
+        assert not one.heard(link.Refused)
+        assert one.told(lost)["ending"] == "recovered"
+        sound = one.sound(lost)
+        assert np.array_equal(sound, lost.truth[: sound.size])
+        assert sound.size == 25 * 160 - HORIZON, "what was still waited for lay in the memory alone"
+
+
+async def test_who_lives_and_has_left_nothing_at_all_is_refused(tmp_path: Path, memory: int, call: Call) -> None:
+    never = call(0)
+    async with office(tmp_path, memory, kept=True, living=living(never), repair=True) as one:
+        await one.worker.begin(link.Ready(0, 1, True))
+        (refused,) = one.heard(link.Refused)
+        assert (refused.slot, refused.recording_id, refused.code) == (never.slot, never.id, "lost")
+
+
+@pytest.mark.parametrize("octets", [b"", b"\x00garbage", b"\x93\x63\x01\x80"], ids=["empty", "garbage", "another form"])
+async def test_positions_that_mean_nothing_are_none(
+    tmp_path: Path, memory: int, another: int, call: Call, octets: bytes
+) -> None:
+    lost = call(0)
+    await half(tmp_path, memory, lost)
+    (tmp_path / POSITIONS).write_bytes(octets)
+    async with office(tmp_path, another, kept=True, window=56_000, living=living(lost)) as one:
+        assert one.worker.desk.strangers == living(lost)
+        assert not (tmp_path / POSITIONS).exists()
+
+
+async def test_positions_of_a_recording_that_is_malformed_cost_only_that_one(
+    tmp_path: Path, memory: int, another: int, call: Call
+) -> None:
+    well, ill = call(0), call(1)
+    await half(tmp_path, memory, well, ill)
+    told = msgspec.msgpack.decode((tmp_path / POSITIONS).read_bytes())
+    told["taps"][ill.id]["rows"][0]["edge"] = "x"
+    (tmp_path / POSITIONS).write_bytes(msgspec.msgpack.encode(told))
+    async with office(tmp_path, another, kept=True, window=56_000, living=living(well, ill)) as one:
+        assert one.worker.desk.strangers == living(ill)
+        await rest(one, well)
+
+
+async def test_without_a_keeper_nothing_is_written_down_and_all_is_concluded(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    line = call(0)
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        line.talk(25)
+        await leave(one)
+        rows, row = one.state.live.rows, one.tap(line)["row"]
+        assert rows["playout"][row] == rows["edge"][row] > 0
+    assert not (tmp_path / POSITIONS).exists()
