@@ -13,7 +13,9 @@ Level = Literal["quick", "all", "full"]
 Count = TypeVar("Count", int, float)
 
 PACKAGES = {
+    "buildah": "buildah",
     "capinfos": "tshark",
+    "debootstrap": "debootstrap debian-archive-keyring",
     "editcap": "tshark",
     "ffmpeg": "ffmpeg",
     "ffprobe": "ffmpeg",
