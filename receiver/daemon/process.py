@@ -15,7 +15,7 @@ from receiver.api.house import Defaults, House
 from receiver.control.door import Door
 from receiver.daemon import outfit
 from receiver.daemon.recorder import Recorder
-from receiver.forms import endpoint
+from receiver.endpoints import endpoint
 from receiver.settings import ConfigError, Settings
 
 LEAVING_S: Final = 3.0  # of stop_timeout_s, for the workers to drain, commit and leave
