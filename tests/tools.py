@@ -16,6 +16,7 @@ PACKAGES = {
     "buildah": "buildah",
     "capinfos": "tshark",
     "debootstrap": "debootstrap debian-archive-keyring",
+    "docker-compose": "docker-compose",
     "editcap": "tshark",
     "ffmpeg": "ffmpeg",
     "ffprobe": "ffmpeg",
@@ -27,6 +28,7 @@ PACKAGES = {
     "sox": "sox",
     "soxi": "sox",
     "tshark": "tshark",
+    "yq": "yq",
 }
 """Program → what Debian calls the packages that bring it."""
 

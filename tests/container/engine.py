@@ -17,18 +17,13 @@ from pathlib import Path
 from tests.container.builder import Image
 
 PATIENCE_S = 60.0
-SECRETS = "/mnt"
-"""Where the folder of secrets is, in the container. (An engine would make /run/secrets; here it must exist.)"""
-
-PREPARE = f"""
+PREPARE = """
 mount --make-rprivate /
 mount --bind "$ROOT" "$ROOT"
 mount -o remount,bind,ro "$ROOT"
 mount -t proc proc "$ROOT/proc"
 mount --rbind /dev "$ROOT/dev"
-mount --bind "$VOLUME" "$ROOT$STORAGE"
-mount --bind "$SECRETS" "$ROOT{SECRETS}"
-mount -o remount,bind,ro "$ROOT{SECRETS}"
+printf '%s\\n' "$MOUNTS" | while read -r place folder; do mount --bind "$folder" "$ROOT$place"; done
 cd "$ROOT"
 echo prepared
 exec chroot . "$@" >&2
@@ -36,11 +31,10 @@ exec chroot . "$@" >&2
 
 
 class Container:
-    """One container of an image, with a volume and a folder of secrets."""
+    """One container of an image. ``mounts``: folder there (it must exist, nothing can be made) → folder here."""
 
-    def __init__(self, image: Image, volume: Path, secrets: Path, environment: Mapping[str, str]) -> None:
-        self.image, self.volume, self._secrets = image, volume, secrets
-        self._log = volume.with_suffix(".log")
+    def __init__(self, image: Image, log: Path, mounts: Mapping[str, Path], environment: Mapping[str, str]) -> None:
+        self.image, self._log, self._mounts = image, log, mounts
         told = dict(each.partition("=")[::2] for each in image.config["Env"])
         self._environment = {**told, **environment}
         self._process: subprocess.Popen[bytes] | None = None
@@ -48,8 +42,8 @@ class Container:
     def start(self, *command: str) -> None:
         """As an engine: ENTRYPOINT with CMD, or with the words that are given instead of it."""
         words = [*self.image.config["Entrypoint"], *(command or self.image.config["Cmd"])]
-        places = {"ROOT": str(self.image.root), "VOLUME": str(self.volume), "SECRETS": str(self._secrets)}
-        places["STORAGE"] = self.image.storage
+        mounts = "\n".join(f"{place} {folder}" for place, folder in self._mounts.items())
+        places = {"ROOT": str(self.image.root), "MOUNTS": mounts}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", PREPARE, "sh",
@@ -100,6 +94,11 @@ class Container:
     def log(self) -> str:
         """What its processes said."""
         return self._log.read_text()[-4_000:]
+
+    @property
+    def volume(self) -> Path:
+        """The folder here that is its storage there."""
+        return self._mounts[self.image.storage]
 
     @property
     def process(self) -> "subprocess.Popen[bytes]":

@@ -16,11 +16,13 @@ from receiver.lab.process import SenderProcess
 from receiver.lab.proof import Expected, prove
 from receiver.lab.senderlog import file_of
 from tests.container.builder import Image
-from tests.container.engine import SECRETS, Container, running
+from tests.container.engine import Container, running
 from tests.tools import needs
 
 pytestmark = [pytest.mark.all, needs("buildah", "debootstrap")]
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SECRETS, TAKEN, JOBS = "/mnt", "/srv", "/media"  # folders that are there; an engine would make others
 USER = "10001"
 JOB = "20002"
 LARGEST_MB = 350
@@ -51,6 +53,9 @@ def container(image: Image, tmp_path: Path) -> Container:
     volume.chmod(made.st_mode & 0o7777)
     secrets.mkdir()
     (secrets / "http_token").write_text("hush\n")
+    taken = tmp_path / "taken"
+    taken.mkdir(mode=0o750)
+    os.chown(taken, int(JOB), int(JOB))
     with socket.create_server(("127.0.0.1", 0)) as free:
         listen = free.getsockname()[1]
     first = random.SystemRandom().randrange(20_000, 30_000)
@@ -59,7 +64,8 @@ def container(image: Image, tmp_path: Path) -> Container:
         "TAPDECK_MEDIA__BIND": "127.0.0.1", "TAPDECK_MEDIA__PORTS": f"{first}-{first + 199}",
         "TAPDECK_MEDIA__MAX_TAPS": "64",
     }  # fmt: skip
-    return Container(image, volume, secrets, environment)
+    mounts = {image.storage: volume, SECRETS: secrets, TAKEN: taken, JOBS: EXAMPLES}
+    return Container(image, tmp_path / "container.log", mounts, environment)
 
 
 def speak(container: Container, logs: Path) -> str:
@@ -92,7 +98,7 @@ def test_it_records_read_only_as_its_user_and_stops_with_its_files_final(contain
 def test_it_may_write_to_its_volume_and_nowhere_else(container: Container) -> None:
     with running(container):
         container.until_healthy()
-        for place in ("/etc", "/tmp", "/run", "/opt/tapdeck", SECRETS):
+        for place in ("/etc", "/tmp", "/run", "/opt/tapdeck"):
             tried = container.execute("touch", f"{place}/x")
             assert "Read-only file system" in tried.stderr, place
         assert container.execute("touch", f"{container.image.storage}/ready/x").returncode == 0
@@ -108,13 +114,19 @@ def test_a_job_of_the_group_takes_recordings_and_sees_nothing_else(container: Co
         container.until_healthy()
         tap = speak(container, tmp_path / "logs")
         assert container.execute("tapdeck", "tap", "stop", tap, "--wait").returncode == 0
+        (told,) = (container.volume / "ready").glob("*.json")
+        recording = json.loads(told.read_bytes())["recording_id"]
         ready, spool = f"{container.image.storage}/ready", f"{container.image.storage}/spool"
         job = f"{JOB}:{JOB}"
-        take = f"cat {ready}/*.json {ready}/*.wav >/dev/null && mkdir {ready}/.taken && mv {ready}/*.* {ready}/.taken/"
-        assert container.execute("sh", "-c", take, user=job).returncode != 0
-        taken = container.execute("sh", "-c", take, user=job, groups=USER)
+        take = ("python3", f"{JOBS}/pick_up.py", ready, TAKEN, "--once")
+        container.execute(*take, user=job)
+        assert told.exists(), "somebody else sees nothing and takes nothing"
+        taken = container.execute(*take, user=job, groups=USER)
         assert taken.returncode == 0, taken.stderr
-        assert container.execute("ls", spool, user=job, groups=USER).returncode != 0
+        assert "Permission denied" in container.execute("ls", spool, user=job, groups=USER).stderr
+    assert not list(told.parent.iterdir())
+    found = prove(tmp_path / "taken" / recording / told.name, file_of(tmp_path / "logs", 1), Expected(ending="stopped"))
+    assert found.exact, str(found)
 
 
 def test_the_health_check_tells_a_container_that_is_not_well(container: Container) -> None:
