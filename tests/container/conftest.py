@@ -8,10 +8,14 @@ from tests.container.builder import Builder, Image
 
 
 @pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
+    """A store of images that is gone afterwards."""
+    made = Builder(tmp_path_factory.mktemp("buildah"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def image(builder: Builder) -> Image:
     """What the Dockerfile makes of this tree."""
-    builder = Builder(tmp_path_factory.mktemp("buildah"))
-    try:
-        yield builder.build()
-    finally:
-        builder.close()
+    return builder.build()

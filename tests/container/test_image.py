@@ -15,7 +15,7 @@ from receiver.lab.plan import Caller, Plan
 from receiver.lab.process import SenderProcess
 from receiver.lab.proof import Expected, prove
 from receiver.lab.senderlog import file_of
-from tests.container.builder import Image
+from tests.container.builder import Builder, Image
 from tests.container.engine import Container, running
 from tests.tools import needs
 
@@ -127,6 +127,14 @@ def test_a_job_of_the_group_takes_recordings_and_sees_nothing_else(container: Co
     assert not list(told.parent.iterdir())
     found = prove(tmp_path / "taken" / recording / told.name, file_of(tmp_path / "logs", 1), Expected(ending="stopped"))
     assert found.exact, str(found)
+
+
+@pytest.mark.usefixtures("image")
+def test_engines_allow_every_system_call_that_it_takes_to_record(builder: Builder) -> None:
+    said = builder.run("sh", "-c", "grep Seccomp: /proc/self/status && tapdeck demo --calls 2 --seconds 2 --json")
+    filtered, _, demo = said.partition("\n")
+    assert filtered == "Seccomp:\t2", "a filter is on"
+    assert json.loads(demo)["exact"]
 
 
 def test_the_health_check_tells_a_container_that_is_not_well(container: Container) -> None:
