@@ -8,6 +8,7 @@ The floor plan. Data goes one way, nothing upstream knows a name from downstream
 
     settings    TOML, environment, flags → frozen structs; the only file that speaks milliseconds.
                 origins finds the values, forms says what one must look like
+    endpoints   ADDRESS:PORT and URLs, read and written
     daemon      composition root of the control process: binds and keeps every socket and each worker's memory file
     crew        the workers as control sees them: started by exec, started again with the same descriptors
     worker      composition root of a media worker: the only one that knows net and media and archive. Never imports

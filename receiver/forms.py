@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from msgspec import ValidationError, convert, inspect
 
 from receiver.archive import names
+from receiver.endpoints import endpoint
 
 
 class Awaited(NamedTuple):
@@ -38,22 +39,6 @@ AWAITED: Mapping[str, Awaited] = {
     "hook": Awaited(((),), "hooks"),
 }
 """Keys of the contract that this version knows and cannot honour in full. Nothing else is left out."""
-
-
-def endpoint(text: str) -> tuple[str, int]:
-    """``127.0.0.1:8080``, ``[::1]:8080``, ``localhost:0`` → host, port."""
-    host, colon, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    host = host[1:-1] if bracketed else host
-    try:
-        number = int(port) if port.isascii() and port.isdigit() else -1
-        if not colon or not 0 <= number <= 65_535 or (":" in host) != bracketed:
-            raise ValueError
-        if host != "localhost":
-            ip_address(host)
-    except ValueError:
-        raise ValueError("ADDRESS:PORT, like 127.0.0.1:8080 or [::1]:8080") from None
-    return host, number
 
 
 def _address(text: str) -> None:

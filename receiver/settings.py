@@ -16,7 +16,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from msgspec import UNSET, Meta, Struct, field
 from msgspec.structs import fields
 
-from receiver.forms import endpoint, value_of
+from receiver.endpoints import endpoint
+from receiver.forms import value_of
 from receiver.origins import ConfigError, Found, Gathering, Keys, gather
 
 __all__ = ["CLOCK_RATE", "ConfigError", "Loaded", "Row", "Settings", "explain", "load", "read"]

@@ -16,8 +16,9 @@ ALL = frozenset({"*"})
 # Room → the rooms of ours (or single modules of them) that it may lean on, beside itself.
 OURS: dict[str, Set[str]] = {
     "origins": set(),
-    "forms": {"archive.names"},
-    "settings": {"origins", "forms"},
+    "endpoints": set(),
+    "forms": {"archive.names", "endpoints"},
+    "settings": {"origins", "forms", "endpoints"},
     "socketpair": set(),
     "link": {"socketpair"},
     "crew": {"link", "socketpair"},
@@ -31,7 +32,8 @@ OURS: dict[str, Set[str]] = {
     "watch": {"settings"},
     "worker": {"link", "socketpair", "net", "wire", "media", "archive", "watch"},
     "daemon": {
-        "settings", "forms", "link", "socketpair", "crew", "net", "ledger", "control", "api", "watch", "archive"
+        "settings", "forms", "endpoints", "link", "socketpair", "crew", "net", "ledger", "control", "api", "watch",
+        "archive",
     },
     "lab": ALL,
     "cli": ALL,
@@ -41,6 +43,7 @@ OURS: dict[str, Set[str]] = {
 # Room → the packages of others that it may lean on, beside the standard library.
 THEIRS: dict[str, Set[str]] = {
     "origins": set(),
+    "endpoints": set(),
     "forms": {"msgspec"},
     "settings": {"msgspec"},
     "socketpair": set(),

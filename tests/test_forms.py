@@ -8,30 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from receiver.forms import FORMS, endpoint, in_words, relay_url, value_of
-
-
-@pytest.mark.parametrize(
-    ("text", "host", "port"),
-    [
-        ("127.0.0.1:8080", "127.0.0.1", 8080),
-        ("0.0.0.0:0", "0.0.0.0", 0),
-        ("[::1]:65535", "::1", 65535),
-        ("localhost:80", "localhost", 80),
-    ],
-)
-def test_an_endpoint_is_address_and_port(text: str, host: str, port: int) -> None:
-    assert endpoint(text) == (host, port)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", ":", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:8٠", "::1:80", "[::1]",
-     "[127.0.0.1]:80", "[[::1]]:80", "example.com:80"],
-)  # fmt: skip
-def test_anything_else_is_no_endpoint(text: str) -> None:
-    with pytest.raises(ValueError, match="ADDRESS:PORT"):
-        endpoint(text)
+from receiver.forms import FORMS, in_words, relay_url, value_of
 
 
 @given(st.text())

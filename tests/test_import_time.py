@@ -5,6 +5,7 @@ No clock here: ``import receiver`` takes under 0.1 s and ``tapdeck --help`` unde
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,8 +33,23 @@ def test_help_loads_click_and_no_command() -> None:
     loaded = loaded_after(
         "from receiver.cli import main\ntry: main(['--help'])\nexcept SystemExit as end: assert end.code == 0"
     )
-    assert {name for name in loaded if name.startswith("receiver")} == {"receiver", "receiver.cli"}
+    ours = {name for name in loaded if name.startswith("receiver")}
+    assert ours == {"receiver", "receiver.cli", "receiver.cli.commands"}
     assert not loaded & set(HEAVY)
+
+
+def test_health_loads_a_socket_and_no_click(tmp_path: Path) -> None:
+    """A container engine calls it every few seconds: about 30 ms more than the interpreter itself."""
+    (tmp_path / "tapdeck.toml").write_text("[http]\nlisten = '127.0.0.1:1'\n")
+    for option, value in {"--url": "http://127.0.0.1:1", "--config": f"{tmp_path}/tapdeck.toml"}.items():
+        loaded = loaded_after(
+            f"from receiver.cli import main\ntry: main(['health', {option!r}, {value!r}])\n"
+            "except SystemExit as end: assert end.code == 69"
+        )
+        ours = {name for name in loaded if name.startswith("receiver")}
+        assert ours == {"receiver", "receiver.cli", "receiver.cli.health", "receiver.endpoints"}
+        assert not loaded & {*HEAVY, "click", "email", "http", "pathlib", "shutil"}
+        assert ("tomllib" in loaded) == (option == "--config")
 
 
 def test_settings_load_neither_arrays_nor_the_web() -> None:

@@ -13,7 +13,10 @@ Level = Literal["quick", "all", "full"]
 Count = TypeVar("Count", int, float)
 
 PACKAGES = {
+    "buildah": "buildah",
     "capinfos": "tshark",
+    "debootstrap": "debootstrap debian-archive-keyring",
+    "docker-compose": "docker-compose",
     "editcap": "tshark",
     "ffmpeg": "ffmpeg",
     "ffprobe": "ffmpeg",
@@ -25,6 +28,7 @@ PACKAGES = {
     "sox": "sox",
     "soxi": "sox",
     "tshark": "tshark",
+    "yq": "yq",
 }
 """Program → what Debian calls the packages that bring it."""
 

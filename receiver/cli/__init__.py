@@ -2,7 +2,8 @@
 
 A command lives in ``receiver/cli/<name>.py`` as ``command`` and is imported when it is called: ``tapdeck --help`` costs
 neither numpy nor aiohttp, and a media worker, which is a command too, never sees the control side. The short help
-stands in ``COMMANDS``, because asking the commands would import them.
+stands in ``COMMANDS``, because asking the commands would import them. One that is ``PLAIN`` is a function ``run`` of
+its words instead, and not even click is loaded for it.
 
 Results go to stdout, everything else to stderr. What an error means for the exit status stands in ``EXITS``: a room
 raises its own error and knows nothing of exit codes.
@@ -12,10 +13,6 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-import click
-
-from receiver import __version__
-
 COMMANDS = {
     "run": "The daemon.",
     "demo": "Record simulated callers on loopback and prove every sample.",
@@ -23,6 +20,7 @@ COMMANDS = {
     "tap": "Start, open, list, show, stop taps.",
     "calls": "List the calls that the relay told of.",
     "recordings": "List recordings.",
+    "health": "Is the daemon ready?",
     "check": "Audit a folder of recordings.",
     "config": "Check the configuration, show where each value comes from.",
     "lab": "A telephone network in a box: a switch, and callers.",
@@ -30,38 +28,28 @@ COMMANDS = {
 }
 """Name → short help; one without is not listed (``worker`` is started by the daemon, not by a person)."""
 
+PLAIN = frozenset({"health"})
+"""Those that a machine calls every few seconds: ``run(words)`` returns the exit status, and click is not loaded."""
+
 EXITS = {
     "receiver.origins.ConfigError": 78,  # EX_CONFIG
     "receiver.archive.files.StorageError": 73,  # EX_CANTCREAT
-    "receiver.cli.common.Away": 69,  # EX_UNAVAILABLE
+    "receiver.cli.Away": 69,  # EX_UNAVAILABLE
     "builtins.PermissionError": 77,  # EX_NOPERM
     "builtins.OSError": 74,  # EX_IOERR
 }
 """Error → exit status (sysexits.h), by name, so that naming one imports nothing. The nearest class counts."""
 
-
-class Commands(click.Group):
-    """A group whose commands are files that are imported when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command = import_module(f"receiver.cli.{cmd_name}").command
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, text in COMMANDS.items() if text])
+USUAL_PLACE = "/etc/tapdeck/tapdeck.toml"
+"""The configuration, when neither ``--config`` nor ``TAPDECK_CONFIG`` names a file, and it is there."""
 
 
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="tapdeck")
-def tapdeck() -> None:
-    """Records call taps: every sample at its true place in time, one WAV per tap, complete and described."""
+class Away(Exception):
+    """A service that the command needs does not answer, or refused the token (exit 69)."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        self.hint = hint
+        super().__init__(message)
 
 
 def exit_status(error: BaseException) -> int | None:
@@ -73,15 +61,26 @@ def exit_status(error: BaseException) -> int | None:
     return None
 
 
+def plain(name: str, words: Sequence[str]) -> int:
+    """Do one of ``PLAIN``; its exit status."""
+    status: int = import_module(f"receiver.cli.{name}").run(words)
+    return status
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line. Ends the process: 0 done, 1 failed, 2 usage, or what ``EXITS`` says."""
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        tapdeck.main(arguments, prog_name="tapdeck")
+        if words and words[0] in PLAIN:
+            sys.exit(plain(words[0], words[1:]))
+        from receiver.cli.commands import tapdeck
+
+        tapdeck.main(words, prog_name="tapdeck")
     except Exception as error:
         status = exit_status(error)
         if status is None:
             raise
         said, hint = str(error), getattr(error, "hint", None)
         for line in (said if hint is None or hint in said else f"{said}; {hint}").splitlines():
-            click.echo(f"tapdeck: {line}", err=True)
+            print(f"tapdeck: {line}", file=sys.stderr)
         sys.exit(status)

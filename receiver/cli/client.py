@@ -4,14 +4,14 @@ import http.client
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import click
 
 from receiver.cli.common import Away, settings_of
+from receiver.endpoints import door, url_of
 
 TIMEOUT_S: Final = 90.0  # longer than the longest ?wait=
 PAGE: Final = 500
@@ -40,13 +40,12 @@ class Client:
 
     def __init__(self, config: Path | None, url: str | None) -> None:
         settings = settings_of(config)
-        self.url = url or os.environ.get("TAPDECK_URL") or _url_of(*settings.http.endpoint)
+        self.url = url or os.environ.get("TAPDECK_URL") or url_of(*settings.http.endpoint)
         self._token = settings.http.token
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise click.UsageError(f"--url: expected something like http://127.0.0.1:8080, found {self.url!r}")
-        self._https, self._host, self._port = parts.scheme == "https", parts.hostname, parts.port
-        self._base = parts.path.rstrip("/")
+        try:
+            self._https, self._host, self._port, self._base = door(self.url)
+        except ValueError as error:
+            raise click.UsageError(f"--url: expected {error}, found {self.url!r}") from None
 
     def get(self, path: str, **query: str | int | None) -> Any:
         """GET; None in the query is left out."""
@@ -99,10 +98,3 @@ def _answer(status: int, octets: bytes, url: str) -> Any:
     if status >= 400:
         raise Denied(status, answer if isinstance(answer, dict) else {})
     return answer
-
-
-def _url_of(host: str, port: int) -> str:
-    """A daemon that listens everywhere is also here."""
-    if host != "localhost" and ip_address(host).is_unspecified:
-        host = "::1" if ":" in host else "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from receiver import cli
+from receiver.cli import Away as Away
+
 if TYPE_CHECKING:
     from receiver.settings import Settings
 
-USUAL_PLACE = Path("/etc/tapdeck/tapdeck.toml")
-"""Read when neither ``--config`` nor ``TAPDECK_CONFIG`` names a file, and it is there."""
+USUAL_PLACE = Path(cli.USUAL_PLACE)
 
 with_config: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     "--config",
@@ -27,14 +29,6 @@ with_json: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON."
 )
 """Gives a command ``as_json: bool``."""
-
-
-class Away(Exception):
-    """A service that the command needs does not answer, or refused the token (exit 69)."""
-
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        self.hint = hint
-        super().__init__(message)
 
 
 def config_file(config: Path | None) -> Path | None:

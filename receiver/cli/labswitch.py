@@ -36,7 +36,7 @@ def command(config: object, **options: Any) -> None:
     del config  # every command takes it; here no key of it matters
     import msgspec
 
-    from receiver.forms import endpoint
+    from receiver.endpoints import endpoint
     from receiver.lab import forecast
     from receiver.lab.switch.faults import Faults
     from receiver.watch import log

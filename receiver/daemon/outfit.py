@@ -16,7 +16,7 @@ from receiver import link
 from receiver.archive import names
 from receiver.control.taps import SECOND, Limits
 from receiver.control.wsdevice import WsDoor
-from receiver.forms import endpoint
+from receiver.endpoints import endpoint
 from receiver.ledger.rows import Summary
 from receiver.net.ports import Ports
 from receiver.settings import ConfigError, Settings

@@ -18,7 +18,7 @@ from receiver.daemon import outfit
 from receiver.daemon.estate import Estate
 from receiver.daemon.recorder import Recorder
 from receiver.daemon.vigil import Vigil
-from receiver.forms import endpoint
+from receiver.endpoints import endpoint
 from receiver.settings import ConfigError, Settings
 from receiver.watch.manager import Manager, inherited
 

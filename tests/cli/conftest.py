@@ -1,11 +1,14 @@
 """A daemon for the commands that talk to one: real, but for its worker."""
 
+import http.server
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.cli.made import Answers
 from tests.daemon.made import Process
 
 
@@ -24,7 +27,23 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 @pytest.fixture
 def tapdeck(daemon: Process, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Call a command as a person would; the daemon is in TAPDECK_URL."""
-    from receiver.cli import tapdeck as commands
+    from receiver.cli.commands import tapdeck as commands
 
     monkeypatch.setenv("TAPDECK_URL", daemon.url)
     return lambda *words: CliRunner().invoke(commands, words, prog_name="tapdeck", catch_exceptions=False)
+
+
+@pytest.fixture
+def server() -> Iterator[type[Answers]]:
+    """A server whose answers are the attributes of the class that comes with it; ``url`` is where it is."""
+
+    class AnswersOfThisTest(Answers):
+        pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), AnswersOfThisTest) as made:
+        AnswersOfThisTest.url = f"http://127.0.0.1:{made.server_port}"
+        thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+        thread.start()
+        yield AnswersOfThisTest
+        made.shutdown()
+        thread.join()

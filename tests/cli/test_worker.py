@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from receiver import cli
 from receiver.cli import worker
+from receiver.cli.commands import tapdeck
 from receiver.watch import log
 
 
 def test_it_is_not_shown_to_people() -> None:
-    assert "worker" not in CliRunner().invoke(cli.tapdeck, ["--help"]).output
+    assert "worker" not in CliRunner().invoke(tapdeck, ["--help"]).output
     assert worker.command.hidden
 
 
 def test_it_wants_to_know_who_it_is_and_who_talks_to_it() -> None:
-    done = CliRunner().invoke(cli.tapdeck, ["worker", "--index", "0"])
+    done = CliRunner().invoke(tapdeck, ["worker", "--index", "0"])
     assert (done.exit_code, "--link" in done.output) == (2, True)
 
 
@@ -42,7 +42,7 @@ def test_d7_it_ignores_signals_and_takes_its_log_from_the_environment(
     monkeypatch.setattr(signal, "signal", lambda number, handler: ignored.append(number))
     monkeypatch.setattr(log, "configure", lambda *arguments: configured.append(arguments))
     monkeypatch.setattr(process, "run", run)
-    done = CliRunner().invoke(cli.tapdeck, ["worker", "--index", "3", "--link", "7"], env=environment)
+    done = CliRunner().invoke(tapdeck, ["worker", "--index", "3", "--link", "7"], env=environment)
     assert done.exit_code == 0, done.output
     assert ran == [(3, 7)]
     assert configured == [told]

@@ -72,9 +72,11 @@ class Process:
         """Where it answers, once it does."""
         return str(self.said("tapdeck runs")[0]["url"])
 
-    def ask(self, path: str, body: object = None) -> "tuple[int, Any]":
+    def ask(self, path: str, body: object = None, token: str = "") -> "tuple[int, Any]":
         """Status and answer of a request: GET, or POST where there is a body."""
         request = urllib.request.Request(self.url + path, None if body is None else json.dumps(body).encode())
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
         try:
             with urllib.request.urlopen(request, timeout=30) as response:
                 return response.status, json.load(response)
