@@ -21,6 +21,7 @@ PACKAGES = {
     "node": "nodejs",
     "npm": "npm",
     "openssl": "openssl",
+    "promtool": "prometheus",
     "shellcheck": "shellcheck",
     "sox": "sox",
     "soxi": "sox",

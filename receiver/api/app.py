@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from receiver.api import callbacks, calls, health, recordings, taps
+from receiver.api import callbacks, calls, health, metrics, recordings, taps
 from receiver.api.guard import guard
 from receiver.api.house import HOUSE, House
 from receiver.api.problems import in_words
@@ -16,8 +16,9 @@ def make_app(house: House) -> web.Application:
     """Build the application."""
     app = web.Application(middlewares=[in_words, guard], client_max_size=LONGEST_BODY)
     app[HOUSE] = house
-    for routes in (health.routes, taps.routes, calls.routes, recordings.routes, callbacks.routes):
-        app.add_routes(routes)
+    app[metrics.SCRAPE] = metrics.Scrape(house)
+    for room in (health, metrics, taps, calls, recordings, callbacks):
+        app.add_routes(room.routes)
     app.on_response_prepare.append(_dress)
     return app
 

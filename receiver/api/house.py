@@ -30,6 +30,7 @@ class House(NamedTuple):
     health: Health
     workers: Callable[[], list[dict[str, Any]]]
     present: Callable[[Sequence[str]], list[bool]]  # whether paths below ready/ exist; blocking
+    free: Callable[[], int]  # octets that are free where recordings go; blocking
     defaults: Defaults
     address: str | None  # what senders are told; None: nobody said which of this host's it is
     allow_list: bool  # whether [media].allow names anybody

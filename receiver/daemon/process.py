@@ -137,6 +137,7 @@ class Daemon:
             health=recorder.health,
             workers=recorder.crew.states,
             present=partial(outfit.present, recorder.folder.path / "ready"),
+            free=partial(outfit.free, recorder.folder.path),
             defaults=Defaults(taps.codec, taps.ptime_ms, taps.direction, taps.layout),
             address=settings.media.advertised,
             allow_list=bool(settings.media.allow),

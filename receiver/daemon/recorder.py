@@ -139,6 +139,7 @@ class Recorder:
         """A worker is away."""
         if not self._stopping:
             self.health.complain(f"worker {worker}", "restarting")
+        self.counters.died(worker)
         self.roster.died(worker)
 
     def hear(self, worker: int, message: link.ToControl) -> None:

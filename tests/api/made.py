@@ -27,6 +27,7 @@ class Outside:
         self.house = House(
             roster=self.world.roster, clerk=self.world.clerk, counters=Counters(), health=Health(),
             workers=lambda: [{"worker": 0, "state": "ready", "pid": 1, "deaths": 0}], present=self.present,
+            free=lambda: 5 << 30,
             defaults=Defaults("PCMU", 20, "both", "mono"), address="127.0.0.1", allow_list=False,
         )  # fmt: skip
         self._clients: list[TestClient[web.Request, web.Application]] = []
