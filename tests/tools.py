@@ -25,6 +25,7 @@ PACKAGES = {
     "shellcheck": "shellcheck",
     "sox": "sox",
     "soxi": "sox",
+    "sysctl": "procps",
     "tshark": "tshark",
 }
 """Program → what Debian calls the packages that bring it."""

@@ -1,27 +1,33 @@
-"""What the kernel threw away: datagrams that found a full socket buffer (rule B6)."""
+"""What the kernel threw away: datagrams for which it had no room (rule B6).
+
+``RcvbufErrors`` are those that found their socket's buffer full, ``MemErrors`` those that would have fitted while all
+UDP sockets together held what ``net.ipv4.udp_mem`` grants. A packet filter that refuses raises neither.
+"""
 
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-DROPS: Final = (Path("/proc/net/snmp"), Path("/proc/net/snmp6"))
+FILES: Final = (Path("/proc/net/snmp"), Path("/proc/net/snmp6"))
+ERRORS: Final = ("RcvbufErrors", "MemErrors")
 
 
 def kernel_drops() -> int:
-    """Datagrams that found a full socket buffer, of all programs in this network namespace since it was made."""
+    """Datagrams that found no room, of all programs in this network namespace since it was made."""
     drops = 0
-    for path in DROPS:
+    for path in FILES:
         try:
-            drops += rcvbuf_errors(path.read_text())
+            drops += drops_in(path.read_text())
         except OSError:
             continue
     return drops
 
 
-def rcvbuf_errors(text: str) -> int:
+def drops_in(text: str) -> int:
     """Read them in the kernel's two ways of writing: a line of names above one of numbers, or one name a line."""
     lines = [line.split() for line in text.splitlines()]
-    for heads, numbers in pairwise(lines):
-        if heads and heads[0] == "Udp:" == numbers[0] and "RcvbufErrors" in heads:
-            return int(numbers[heads.index("RcvbufErrors")])
-    return sum(int(line[1]) for line in lines if line and line[0] == "Udp6RcvbufErrors")
+    for names, numbers in pairwise(lines):
+        if names and names[0] == "Udp:" == numbers[0]:
+            return sum(int(number) for name, number in zip(names, numbers, strict=True) if name in ERRORS)
+    wanted = {f"Udp6{name}" for name in ERRORS}
+    return sum(int(line[1]) for line in lines if line and line[0] in wanted)

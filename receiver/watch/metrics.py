@@ -17,7 +17,7 @@ HELP: Final = {
     "tapdeck_recordings_total": "Recordings that ended, by outcome, since the ledger began.",
     "tapdeck_unsafe_audio_seconds": "Age of the oldest sound that a power cut would cost now.",
     "tapdeck_late_ticks_total": "Slices of the tick that began when the next one was due already.",
-    "tapdeck_kernel_drops_total": "Datagrams that found a full socket buffer, of all programs of the host.",
+    "tapdeck_kernel_drops_total": "Datagrams that the kernel had no room for, of all programs of the host.",
     "tapdeck_relay_connected": "Whether the relay hears us (1) or not (0). Absent where no relay is configured.",
     "tapdeck_free_bytes": "Free space on the file system of [storage].directory.",
     "tapdeck_build_info": "1, with the version as a label.",
