@@ -1,7 +1,7 @@
 """What the routes may ask. Put together by ``daemon``."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from aiohttp import web
 
@@ -30,6 +30,7 @@ class House(NamedTuple):
     health: Health
     workers: Callable[[], list[dict[str, Any]]]
     present: Callable[[Sequence[str]], list[bool]]  # whether paths below ready/ exist; blocking
+    sound: Callable[[str], BinaryIO]  # opens a plain file below ready/ or raises FileNotFoundError; blocking
     free: Callable[[], int]  # octets that are free where recordings go; blocking
     defaults: Defaults
     address: str | None  # what senders are told; None: nobody said which of this host's it is

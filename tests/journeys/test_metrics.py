@@ -1,6 +1,5 @@
 """What Prometheus sees of a real daemon: true numbers that outlive a worker and the daemon, in a form that it likes."""
 
-import http.client
 import json
 import os
 import select
@@ -25,13 +24,9 @@ Series = tuple[str, str]
 
 def scraped(one: Host) -> str:
     """The text that Prometheus gets."""
-    connection = http.client.HTTPConnection(*one.listens, timeout=10)
-    connection.request("GET", "/metrics")
-    answer = connection.getresponse()
-    text = answer.read().decode()
-    connection.close()
-    assert answer.status == 200
-    return text
+    status, text = one.get("/metrics")
+    assert status == 200
+    return text.decode()
 
 
 def read(text: str) -> dict[Series, float]:
