@@ -6,6 +6,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 from aiohttp import web
 
 from receiver.control.calls import Client
+from receiver.control.events import Events
 from receiver.control.roster import Roster
 from receiver.ledger.clerk import Clerk
 from receiver.watch.counters import Counters
@@ -28,6 +29,7 @@ class House(NamedTuple):
     clerk: Clerk
     counters: Counters
     health: Health
+    events: Events
     workers: Callable[[], list[dict[str, Any]]]
     present: Callable[[Sequence[str]], list[bool]]  # whether paths below ready/ exist; blocking
     sound: Callable[[str], BinaryIO]  # opens a plain file below ready/ or raises FileNotFoundError; blocking

@@ -136,6 +136,7 @@ class Daemon:
             clerk=recorder.clerk,
             counters=recorder.counters,
             health=recorder.health,
+            events=recorder.events,
             workers=recorder.crew.states,
             present=partial(outfit.present, recorder.folder.path / "ready"),
             sound=partial(open_below, recorder.folder.path / "ready"),

@@ -28,6 +28,7 @@ class Outside:
         self.world.roster._means = self.world.roster._means._replace(send=self.answer)
         self.house = House(
             roster=self.world.roster, clerk=self.world.clerk, counters=Counters(), health=Health(),
+            events=self.world.events,
             workers=lambda: [{"worker": 0, "state": "ready", "pid": 1, "deaths": 0}], present=self.present,
             sound=partial(open_below, self.ready), free=lambda: 5 << 30,
             defaults=Defaults("PCMU", 20, "both", "mono"), address="127.0.0.1", allow_list=False,
