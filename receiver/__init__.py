@@ -21,7 +21,7 @@ The floor plan. Data goes one way, nothing upstream knows a name from downstream
     ledger      what was asked and how it ended (SQLite)
     control     who is being recorded: taps, RELAY, the public Python API. Leans on link's messages, ledger and forms
     api         HTTP. Leans on control, ledger, watch and the sidecar's structs
-    watch       counters, log, health. Leans on settings only
+    watch       counters, metrics, log, health. Leans on settings only
     lab         a telephone network in a box. May use all; only cli and tests import it
     cli         the commands, one file each; heavy imports inside the command
 

@@ -11,7 +11,10 @@ import pytest
 
 import receiver
 
-HEAVY = ("aiohttp", "aiortc", "asyncio", "av", "msgspec", "numpy", "soundfile", "sqlite3", "ssl", "structlog")
+HEAVY = (
+    "aiohttp", "aiortc", "asyncio", "av", "msgspec", "numpy", "prometheus_client", "soundfile", "sqlite3", "ssl",
+    "structlog",
+)  # fmt: skip
 
 
 def loaded_after(code: str) -> set[str]:

@@ -9,7 +9,11 @@ import pytest
 
 from receiver import settings
 from receiver.forms import AWAITED
+from receiver.media.state import Shape, State
+from receiver.net.slab import slab_octets
+from receiver.net.tick import LONGEST_NS
 from receiver.settings import MASK, ConfigError, Media, Settings, explain, load, read
+from receiver.worker.memory import SLAB_ROWS
 
 EXAMPLE = Path(__file__).parents[1] / "config" / "tapdeck.toml"
 CONTRACT = {
@@ -290,6 +294,47 @@ def test_the_shipped_file_speaks_of_every_key_in_order_with_its_meaning_above() 
             assert meaning, f"{section}.{found[1]} has no comment above it"
         meaning = line.startswith("#") or (meaning and line != "")
     assert seen == list(settings.TYPES)
+
+
+def meanings() -> dict[str, str]:
+    """Key → what the shipped file says above it, as one line."""
+    section, said, found = "", [""], {}
+    for line in EXAMPLE.read_text().splitlines():
+        if head := re.match(r"#?\[+(\w+)\]+$", line):
+            section = head[1]
+        elif key := re.match(r"#?(\w+) = ", line):
+            found[f"{section}.{key[1]}"] = " ".join(said)
+        said = [*said, line.removeprefix("# ")] if line.startswith("# ") else said if line.startswith("#") else []
+    return found
+
+
+def test_the_shipped_file_says_of_every_number_what_raising_it_costs() -> None:
+    numbers = {
+        row.key
+        for row in explain(read(None, {}))
+        if isinstance(row.default, int | float) and not isinstance(row.default, bool)
+    }
+    assert len(numbers) == 16
+    said = {key: re.findall(r"\bRaising it costs \w[^.]+", meaning) for key, meaning in meanings().items()}
+    assert {key for key in numbers if len(said[key]) != 1} == set()
+    assert {key for key in said if said[key]} == numbers, "and of nothing else"
+
+
+def test_the_costs_are_the_codes() -> None:
+    said, media = meanings(), Media()
+    memory = State.needed(Shape.of(media.max_taps, media.window, slab_octets(SLAB_ROWS)))[0]
+    assert f"{media.max_taps:,} taps: {memory / 1e6:.0f} MB at most" in said["media.max_taps"]
+    before_ring = [State.needed(Shape.of(taps, media.window, slab_octets(SLAB_ROWS)))[1] for taps in (4_000, 5_000)]
+    assert f"{(before_ring[1] - before_ring[0]) / 1e6:.0f} kB of memory at once" in said["media.max_taps"]
+    per_ms = settings.CLOCK_RATE * 2 // 1_000
+    assert f"{per_ms} octets per ms" in said["media.window_ms"]
+    assert f"{media.max_taps * per_ms * 1_125 / 1e6:.0f} MB for each second" in said["media.window_ms"]
+    second = settings.CLOCK_RATE * 2
+    assert f"{second // 1_000} kB/s of disk" in said["media.max_taps"]
+    assert f"{second * 3_600 / 1e6:.1f} MB an hour" in said["taps.max_duration_s"]
+    assert f"{second * 86_400 / 1e9:.1f} GB a day" in said["storage.keep_days"]
+    assert f"{(2 << 30) // second // 3_600} hours" in said["storage.segment_s"]
+    assert f"{media.tick_ms // 20} at {media.tick_ms}, {LONGEST_NS // 20_000_000} at 200" in said["media.tick_ms"]
 
 
 def test_what_the_shipped_file_has_behind_a_hash_is_toml_of_a_known_key() -> None:

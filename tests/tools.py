@@ -24,9 +24,11 @@ PACKAGES = {
     "node": "nodejs",
     "npm": "npm",
     "openssl": "openssl",
+    "promtool": "prometheus",
     "shellcheck": "shellcheck",
     "sox": "sox",
     "soxi": "sox",
+    "sysctl": "procps",
     "tshark": "tshark",
     "yq": "yq",
 }

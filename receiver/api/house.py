@@ -1,11 +1,12 @@
 """What the routes may ask. Put together by ``daemon``."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from aiohttp import web
 
 from receiver.control.calls import Client
+from receiver.control.events import Events
 from receiver.control.roster import Roster
 from receiver.ledger.clerk import Clerk
 from receiver.watch.counters import Counters
@@ -28,8 +29,11 @@ class House(NamedTuple):
     clerk: Clerk
     counters: Counters
     health: Health
+    events: Events
     workers: Callable[[], list[dict[str, Any]]]
     present: Callable[[Sequence[str]], list[bool]]  # whether paths below ready/ exist; blocking
+    sound: Callable[[str], BinaryIO]  # opens a plain file below ready/ or raises FileNotFoundError; blocking
+    free: Callable[[], int]  # octets that are free where recordings go; blocking
     defaults: Defaults
     address: str | None  # what senders are told; None: nobody said which of this host's it is
     allow_list: bool  # whether [media].allow names anybody

@@ -22,7 +22,7 @@ routes = web.RouteTableDef()
 @routes.post("/v1/taps")
 async def open_tap(request: web.Request) -> web.Response:
     """Start a tap on the relay, 201 when its port is bound; or open a port for one that somebody else starts, 201 when
-    rule C1 is durable."""
+    the recording's beginning is on the disk (rule C1)."""
     house = request.app[HOUSE]
     wait = bodies.wait_of(request, "receiving")
     wish = bodies.wish_of(await bodies.read(request, bodies.TapBody), house)

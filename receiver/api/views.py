@@ -89,16 +89,23 @@ def view_of(tap: Tap, address: str | None, public_url: str | None) -> TapView:
     return view
 
 
+def wavs_of(recording: RecordingRow) -> list[str] | None:
+    """The paths below ``ready/`` of a recording's WAVs, in order; empty where it has no sound, None where nobody knows.
+
+    Jobs may write sidecars, too: a name with a way out in it is not one of ours.
+    """
+    summary, stem = recording.summary, recording.stem
+    names = [summary.file] if summary.file else [str(part.get("file", "")) for part in summary.parts]
+    if stem is None or any("/" in name or name in ("", ".", "..") for name in names):
+        return None
+    folder = stem.rpartition("/")[0]
+    return [f"{folder}/{name}".lstrip("/") for name in names]
+
+
 def sound_of(recording: RecordingRow) -> str | None:
     """The path below ``ready/`` by which one sees whether a recording still lies there; None where nobody knows."""
-    summary, stem = recording.summary, recording.stem
-    if stem is None:
-        return None
-    names = [summary.file or ""] + [str(part.get("file", "")) for part in summary.parts]
-    name = next((each for each in names if each), f"{stem.rpartition('/')[2]}.json")
-    if "/" in name or name in (".", ".."):  # jobs may write sidecars, too: a name is not a way out
-        return None
-    return f"{stem.rpartition('/')[0]}/{name}".lstrip("/")
+    wavs = wavs_of(recording)
+    return wavs[0] if wavs else None if wavs is None else f"{recording.stem}.json"
 
 
 def recording_view(recording: RecordingRow, path: str | None, present: bool) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """How a command talks to the daemon: the standard library's HTTP client, because a command should start at once."""
 
+import http
 import http.client
 import json
 import os
@@ -66,26 +67,52 @@ class Client:
             if after is None:
                 return
 
+    def events(self) -> Iterator[dict[str, Any] | None]:
+        """What happens from now on; None now and then: as soon as they are told, and in quiet times."""
+        connection, response = self._open("GET", f"{self._base}/v1/events", {"Accept": "text/event-stream"}, None)
+        try:
+            if response.status != http.HTTPStatus.OK:
+                _answer(response.status, response.read(), self.url)
+            while line := response.readline():
+                if line.startswith(b"data: "):
+                    yield json.loads(line.removeprefix(b"data: "))
+                elif line.startswith(b":"):
+                    yield None
+        except (OSError, http.client.HTTPException) as error:
+            raise self._away(error) from error
+        finally:
+            connection.close()
+
     def _ask(self, method: str, path: str, query: Mapping[str, str | int | None], body: object) -> Any:
         given = {key: value for key, value in query.items() if value is not None}
         target = f"{self._base}{path}" + (f"?{urlencode(given)}" if given else "")
-        headers = {"Accept": "application/json"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        kind = http.client.HTTPSConnection if self._https else http.client.HTTPConnection
-        connection = kind(self._host, self._port, timeout=TIMEOUT_S)
+        headers = {"Accept": "application/json"} | ({} if body is None else {"Content-Type": "application/json"})
+        connection, response = self._open(method, target, headers, None if body is None else json.dumps(body))
         try:
-            connection.request(method, target, None if body is None else json.dumps(body), headers)
-            response = connection.getresponse()
             octets = response.read()
         except (OSError, http.client.HTTPException) as error:
-            said = getattr(error, "strerror", None) or error or type(error).__name__
-            raise Away(f"no daemon answers at {self.url} ({said})", "is `tapdeck run` running?") from error
+            raise self._away(error) from error
         finally:
             connection.close()
         return _answer(response.status, octets, self.url)
+
+    def _open(
+        self, method: str, target: str, headers: Mapping[str, str], body: str | None
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """Ask, and return as soon as the answer begins. The connection is to be closed by the caller."""
+        bearer = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        kind = http.client.HTTPSConnection if self._https else http.client.HTTPConnection
+        connection = kind(self._host, self._port, timeout=TIMEOUT_S)
+        try:
+            connection.request(method, target, body, {**headers, **bearer})
+            return connection, connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise self._away(error) from error
+
+    def _away(self, error: Exception) -> Away:
+        said = getattr(error, "strerror", None) or error or type(error).__name__
+        return Away(f"no daemon answers at {self.url} ({said})", "is `tapdeck run` running?")
 
 
 def _answer(status: int, octets: bytes, url: str) -> Any:

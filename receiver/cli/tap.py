@@ -1,5 +1,6 @@
-"""``tapdeck tap start|open|list|show|stop``."""
+"""``tapdeck tap start|open|list|show|stop|watch``."""
 
+import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -7,12 +8,12 @@ from urllib.parse import quote
 import click
 
 from receiver.cli.client import Client, with_daemon
-from receiver.cli.common import print_json, print_table, with_config, with_json
+from receiver.cli.common import Away, print_json, print_table, with_config, with_json
 
 
 @click.group()
 def command() -> None:
-    """Start, open, list, show, stop taps."""
+    """Start, open, list, show, stop, watch taps."""
 
 
 def labels_of(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -137,6 +138,26 @@ def stop_tap(tap_id: str, wait: bool, url: str | None, config: Path | None, as_j
     _show(tap, as_json)
 
 
+@command.command("watch")
+@click.argument("tap_id", required=False)
+@with_daemon
+@with_config
+@with_json
+def watch_taps(tap_id: str | None, url: str | None, config: Path | None, as_json: bool) -> None:
+    """Print what happens, as it happens, one event a line; with TAP_ID, until that tap has its outcome."""
+    client, looked = Client(config, url), tap_id is None
+    for told in client.events():
+        if not looked:  # not earlier: an end between the look and the first event would be missed
+            looked, tap = True, client.get(f"/v1/taps/{quote(str(tap_id), safe='')}")
+            told = {"event": "tap.finished", "at": tap["ended_at"], "tap": tap} if "outcome" in tap else None
+        if told is None or (tap_id is not None and told.get("tap", {}).get("id") != tap_id):
+            continue
+        click.echo(json.dumps(told, ensure_ascii=False) if as_json else _line(told))
+        if tap_id is not None and told["event"] == "tap.finished":
+            return
+    raise Away("the daemon tells no more", "it went down, or this reader was too slow")
+
+
 def _say(tap: dict[str, Any], as_json: bool) -> None:
     """A tap that was just asked for."""
     if as_json:
@@ -164,6 +185,20 @@ def _row(tap: dict[str, Any]) -> tuple[object, ...]:
         counts.get("lost"),
         tap.get("requested_at"),
     )
+
+
+def _line(told: dict[str, Any]) -> str:
+    """An event for a person."""
+    tap, seen = told.get("tap", {}), told.get("seen", {})
+    about = (
+        tap.get("id"),
+        tap.get("outcome"),
+        tap.get("ending"),
+        told.get("recording", {}).get("file"),
+        f"{seen['source']}:{seen['port']}" if "source" in seen and "port" in seen else None,
+        told.get("relay", {}).get("why"),
+    )
+    return "  ".join([told["at"], f"{told['event']:<18}", *(str(each) for each in about if each is not None)]).rstrip()
 
 
 def _show(tap: dict[str, Any], as_json: bool) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from receiver import link
+from receiver.control.changes import Listener
 from receiver.control.taps import Limits, Tap, Wish
 from receiver.ledger.clerk import Clerk
 from receiver.ledger.rows import Problem, Summary
@@ -67,3 +68,4 @@ class Means(NamedTuple):
     limits: Limits
     clock_ns: Callable[[], int] = time.monotonic_ns
     unix_ns: Callable[[], int] = time.time_ns
+    events: Listener | None = None

@@ -11,7 +11,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -26,8 +26,6 @@ from receiver.control.resuming import RESTARTED
 from receiver.control.taps import SECOND, Ending, Event, State, Tap, Wish, Word, due, opening_ns
 from receiver.ledger.rows import Problem, read_summary
 from receiver.ledger.store import Note
-
-WARNINGS: Final = frozenset({"source_changed", "source_conflict", "unannounced"})  # an operator should see these
 
 log = structlog.get_logger("taps")
 
@@ -44,7 +42,7 @@ class Roster:
         self._taps: dict[str, Tap] = {}
         self._secrets: dict[str, Tap] = {}  # by digest
         self._attendant: Attendant | None = None
-        self._changes = Changes()
+        self._changes = Changes(means.events)
         self._asking = 0  # taps whose ledger row is being written
         self._fewer = asyncio.Event()
         self._closing = False
@@ -98,6 +96,7 @@ class Roster:
             secret_digest=secret.digest(path) if path else None,
         )
         await self._write_row(tap, berth)
+        self._changes.tell(tap)
         self._means.send(worker, orders.opening(tap), (berth.socket.fileno(),))
         return tap
 
@@ -307,8 +306,8 @@ class Roster:
         elif news.event == "receiving":
             if self._first(tap, news.at_ns):
                 self._note((tap, news.at_ns))
-        elif news.event in WARNINGS:
-            log.warning(news.event, tap=tap.id, recording=tap.recording_id, port=tap.port, seen=news.fields)
+        else:
+            self._changes.happened(tap, news)
 
     def _listens(self, tap: Tap) -> None:
         """Both who must agree have: the disk and, for a tap of our own, the relay."""
@@ -342,6 +341,7 @@ class Roster:
         """The outcome stands in the ledger: let go of everything."""
         tap.outcome, tap.problem, tap.ending = result.outcome, result.problem, result.ending
         self._move(tap, Event.REFUSED if result.outcome == "failed" else Event.PUBLISHED)
+        self._changes.ready(tap, result.summary)
         del self._taps[tap.id]
         self._means.send(tap.worker, link.Forget(tap.slot, tap.recording_id), ())
         self._places.leave(tap)

@@ -122,3 +122,9 @@ def stem_of(summary: Summary, pattern: str) -> str | None:
 def present(ready: Path, paths: Sequence[str]) -> list[bool]:
     """Whether paths below ready/ exist. Blocking."""
     return [os.path.lexists(ready / path) for path in paths]
+
+
+def free(folder: Path) -> int:
+    """Octets that a service may still write there. Blocking."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize

@@ -16,6 +16,7 @@ from receiver.api.house import Defaults, House
 from receiver.control.door import Door
 from receiver.daemon import outfit
 from receiver.daemon.estate import Estate
+from receiver.daemon.reading import open_below
 from receiver.daemon.recorder import Recorder
 from receiver.daemon.vigil import Vigil
 from receiver.endpoints import endpoint
@@ -135,8 +136,11 @@ class Daemon:
             clerk=recorder.clerk,
             counters=recorder.counters,
             health=recorder.health,
+            events=recorder.events,
             workers=recorder.crew.states,
             present=partial(outfit.present, recorder.folder.path / "ready"),
+            sound=partial(open_below, recorder.folder.path / "ready"),
+            free=partial(outfit.free, recorder.folder.path),
             defaults=Defaults(taps.codec, taps.ptime_ms, taps.direction, taps.layout),
             address=settings.media.advertised,
             allow_list=bool(settings.media.allow),

@@ -16,6 +16,7 @@ import structlog
 
 from receiver import crew, link
 from receiver.control.door import Door
+from receiver.control.events import Events
 from receiver.control.means import Means
 from receiver.control.roster import Roster
 from receiver.control.stock import take_stock
@@ -50,7 +51,7 @@ class Recorder:
     ) -> None:  # fmt: skip
         self._settings, self._command, self._relay_door = settings, command, relay_door
         self._estate = estate or Estate()
-        self.health, self.counters = Health(), Counters()
+        self.health, self.counters, self.events = Health(), Counters(), Events()
         self._stopping = False
         self._leaving_s = 0.0
         self._ends = AsyncExitStack()
@@ -139,6 +140,7 @@ class Recorder:
         """A worker is away."""
         if not self._stopping:
             self.health.complain(f"worker {worker}", "restarting")
+        self.counters.died(worker)
         self.roster.died(worker)
 
     def hear(self, worker: int, message: link.ToControl) -> None:
@@ -182,12 +184,14 @@ class Recorder:
             stem=self.stem,
             address=settings.media.advertised,
             limits=outfit.limits(settings),
+            events=self.events,
         )
         self.roster = Roster(means, workers, slots, settings.media.max_taps)
         self._ends.callback(self.roster.abandon)
         self._ends.push_async_callback(self._dismiss)
         if settings.relay.on:
             self.relay = Relay(settings, self.roster, self.health, self._relay_door, estate.relay_memory())
+            self.events.attend(self.relay.client)
         estate.take_up(before, self._berths, self.roster)
 
     async def _dismiss(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from receiver.ledger import schema
+from receiver.ledger import schema, tally
 from receiver.ledger.rows import Problem, RecordingRow, Seat, Summary, TapRow, read_summary, unix_ns
 
 BUSY_S: Final = 5.0  # somebody looks at it with the sqlite3 shell
@@ -52,6 +52,7 @@ class Ledger:
         self.fresh = False
         try:
             self._set_up()
+            tally.prepare(self._base)
         except sqlite3.OperationalError:
             self._base.close()
             raise
@@ -200,6 +201,10 @@ class Ledger:
             (*(after or (2**63 - 1, "")), limit),
         )
         return [(row["newest_ns"], _recording(row)) for row in found]
+
+    def outcomes(self) -> dict[str, int]:
+        """Return how many recordings ended how since the ledger began, every outcome named."""
+        return tally.read(self._base)
 
     # --- inside
 

@@ -1,8 +1,6 @@
 """Once a second: what control and the API are told, as columns of all taps that changed."""
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -14,17 +12,17 @@ from receiver.archive.writer import Writer
 from receiver.media.columns import Role, TapState
 from receiver.media.state import State
 from receiver.net.tick import Tick
+from receiver.watch.kernel import kernel_drops
 from receiver.wire.rtp import Verdict
 from receiver.worker.intake import Slots, clocks
 from receiver.worker.story import MALFORMED
 
 TAPS_A_MESSAGE: Final = 250
-DROPS: Final = (Path("/proc/net/snmp"), Path("/proc/net/snmp6"))
 Column = NDArray[Any]
 
 
 class Reports:
-    """Reads the committed columns; keeps only what it said last. ``drops``: see `kernel_drops`."""
+    """Reads the committed columns; keeps only what it said last. ``drops``: see `receiver.watch.kernel`."""
 
     def __init__(
         self, state: State, tick: Tick, writer: Writer, commit: Commit, drops: Callable[[], int] | None = None
@@ -111,23 +109,3 @@ class Reports:
             "writer_age_s": max(now_ns - self._writer.moved_ns, 0) / 1e9 if self._writer.backlog else 0.0,
             "writer_at_disk": float(self._writer.at_disk),
         }
-
-
-def kernel_drops() -> int:
-    """Datagrams that found a full socket buffer, of all programs in this network namespace (rule B6)."""
-    drops = 0
-    for path in DROPS:
-        try:
-            drops += rcvbuf_errors(path.read_text())
-        except OSError:
-            continue
-    return drops
-
-
-def rcvbuf_errors(text: str) -> int:
-    """Read them in the kernel's two ways of writing: a line of names above one of numbers, or one name a line."""
-    lines = [line.split() for line in text.splitlines()]
-    for heads, numbers in pairwise(lines):
-        if heads and heads[0] == "Udp:" == numbers[0] and "RcvbufErrors" in heads:
-            return int(numbers[heads.index("RcvbufErrors")])
-    return sum(int(line[1]) for line in lines if line and line[0] == "Udp6RcvbufErrors")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from receiver import link
 from receiver.api.app import make_app
 from receiver.api.house import Defaults, House
+from receiver.daemon.reading import open_below
 from receiver.watch.counters import Counters
 from receiver.watch.health import Health
 from tests.control.made import World
@@ -26,7 +28,9 @@ class Outside:
         self.world.roster._means = self.world.roster._means._replace(send=self.answer)
         self.house = House(
             roster=self.world.roster, clerk=self.world.clerk, counters=Counters(), health=Health(),
+            events=self.world.events,
             workers=lambda: [{"worker": 0, "state": "ready", "pid": 1, "deaths": 0}], present=self.present,
+            sound=partial(open_below, self.ready), free=lambda: 5 << 30,
             defaults=Defaults("PCMU", 20, "both", "mono"), address="127.0.0.1", allow_list=False,
         )  # fmt: skip
         self._clients: list[TestClient[web.Request, web.Application]] = []

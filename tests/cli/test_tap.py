@@ -1,7 +1,13 @@
-"""``tapdeck tap open|list|show|stop``, against a daemon."""
+"""``tapdeck tap open|list|show|stop|watch``, against a daemon."""
 
 import json
-from collections.abc import Callable
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from click.testing import Result
@@ -91,3 +97,66 @@ def test_without_a_daemon_one_is_told_to_start_it(tapdeck: Tapdeck) -> None:
     with pytest.raises(Away, match="no daemon answers") as away:  # exit 69, see cli.EXITS
         tapdeck("tap", "list", "--url", "http://127.0.0.1:1")
     assert away.value.hint == "is `tapdeck run` running?"
+
+
+@contextmanager
+def watching(daemon: Process, *words: str) -> "Iterator[subprocess.Popen[str]]":
+    """`tapdeck tap watch` in a process of its own; its output is read line by line."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "receiver", "tap", "watch", *words], env=os.environ | {"TAPDECK_URL": daemon.url},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1,
+    ) as watch:  # fmt: skip
+        try:
+            yield watch
+        finally:
+            watch.kill()
+
+
+def test_watch_tells_of_one_tap_until_it_has_its_outcome(tapdeck: Tapdeck, daemon: Process) -> None:
+    tap = opened(tapdeck)
+    other = opened(tapdeck)
+    with watching(daemon, tap, "--json") as watch:
+        tapdeck("tap", "stop", "--wait", other)
+        tapdeck("tap", "stop", "--wait", tap)
+        output, errors = watch.communicate(timeout=30)
+        assert (watch.returncode, errors) == (0, "")
+    told = [json.loads(line) for line in output.splitlines()]
+    assert {each["tap"]["id"] for each in told} == {tap}
+    assert told[-1]["event"] == "tap.finished"
+    again = tapdeck("tap", "watch", tap)  # it is over: that is said, nothing is waited for
+    assert again.exit_code == 0
+    assert again.stdout.split()[1:] == ["tap.finished", tap, "empty", "stopped"]
+
+
+def test_watch_tells_of_all_until_the_daemon_goes(tmp_path: Path) -> None:
+    (tmp_path / "storage").mkdir()
+    daemon = Process(tmp_path / "storage")
+    try:
+        daemon.until_ready()
+        with watching(daemon) as watch:
+            assert watch.stdout is not None
+            while not select.select([watch.stdout], [], [], 0)[0]:  # until it listens
+                _, tap = daemon.ask("/v1/taps", {"source": "any"})
+                daemon.ask(f"/v1/taps/{tap['id']}/stop?wait=ready", {})
+            _, tap = daemon.ask("/v1/taps", {"source": "any"})
+            daemon.process.terminate()
+            output, errors = watch.communicate(timeout=30)
+            assert watch.returncode == 69
+            assert "the daemon tells no more" in errors
+        told = [line.split()[1:] for line in output.splitlines() if tap["id"] in line]
+        assert told[:2] == [["tap.requested", tap["id"]], ["tap.listening", tap["id"]]]
+        assert ["tap.finished", tap["id"], "empty", "shutdown"] in told
+    finally:
+        daemon.process.kill()
+        daemon.process.wait(30)
+
+
+def test_watch_of_a_tap_that_never_was_exits_1(tapdeck: Tapdeck) -> None:
+    done = tapdeck("tap", "watch", "nobody")
+    assert done.exit_code == 1
+    assert "no tap has this id" in done.stderr
+
+
+def test_watch_when_nobody_answers_is_exit_69(monkeypatch: pytest.MonkeyPatch, tapdeck: Tapdeck) -> None:
+    with pytest.raises(Away):
+        tapdeck("tap", "watch", "--url", "http://127.0.0.1:9")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from receiver import link
+from receiver.control.events import Events
 from receiver.control.means import Berth, Means, NotNow
 from receiver.control.roster import Roster
 from receiver.control.taps import SECOND, Limits, Tap, Wish
@@ -37,10 +38,11 @@ class World:
         self.told: list[tuple[int, link.ToWorker, tuple[int, ...]]] = []
         self.free = [20_000 + number for number in range(ports)]
         self.given_back: list[int] = []
+        self.events = Events(lambda: self.wall_ns)
         self.clerk = Clerk(Ledger(directory / "ledger.sqlite3"))
         means = Means(
             send=self.send, take=self.take, clerk=self.clerk, stem=self.stem, address="127.0.0.1", limits=LIMITS,
-            clock_ns=lambda: self.now_ns, unix_ns=lambda: self.wall_ns,
+            clock_ns=lambda: self.now_ns, unix_ns=lambda: self.wall_ns, events=self.events,
         )  # fmt: skip
         self.roster = Roster(means, workers, slots, most)
         for worker in range(workers):

@@ -1,10 +1,15 @@
-"""Waiting for a tap to get somewhere: woken by each change, never for longer than asked."""
+"""Who waits for a tap is woken by each change, and never waits longer than asked; listeners and the log are told."""
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
+from structlog.testing import capture_logs
+
+from receiver import link
 from receiver.control.changes import Changes
 from receiver.control.taps import Event, State, Tap
+from receiver.ledger.rows import Summary
 from tests.control.made import LIMITS, WISH
 
 
@@ -42,3 +47,32 @@ async def test_to_tell_of_one_that_nobody_waits_for_is_nothing() -> None:
     changes = Changes()
     changes.tell(tap())
     assert changes._waiting == {}
+
+
+class Ear:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[object, ...]] = []
+
+    def moved(self, tap: Tap) -> None:
+        self.heard.append((tap.state,))
+
+    def source_changed(self, tap: Tap, seen: dict[str, Any]) -> None:
+        self.heard.append(("source_changed", seen))
+
+    def ready(self, tap: Tap, summary: Summary) -> None:
+        self.heard.append(("ready", summary.outcome))
+
+
+def test_a_listener_is_told_everything_that_is_news_and_an_operator_what_is_odd() -> None:
+    ear, one = Ear(), tap()
+    changes = Changes(ear)
+    with capture_logs() as said:
+        changes.tell(one)
+        for event in ("source_changed", "source_conflict", "epoch"):
+            changes.happened(one, link.Happened(0, "recording-1", event, 0, {"port": 7}))
+        changes.ready(one, None)
+        changes.ready(one, Summary(recording_id="recording-1", ending="stopped", outcome="complete"))
+    assert ear.heard == [(State.REQUESTED,), ("source_changed", {"port": 7}), ("ready", "complete")]
+    assert [line["event"] for line in said] == ["source_changed", "source_conflict"]

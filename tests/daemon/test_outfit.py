@@ -1,6 +1,7 @@
 """What the configuration means to each room, and what the host must give."""
 
 import resource
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -104,3 +105,9 @@ def test_where_nothing_is_known_nothing_is_said() -> None:
 def test_whether_paths_are_there(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
     assert outfit.present(tmp_path, ["a.wav", "b.wav"]) == [True, False]
+
+
+def test_how_much_may_still_be_written(tmp_path: Path) -> None:
+    assert 0 < outfit.free(tmp_path) <= shutil.disk_usage(tmp_path).total
+    with pytest.raises(OSError, match="No such file"):
+        outfit.free(tmp_path / "gone")

@@ -41,6 +41,16 @@ async def test_it_runs_records_and_leaves_nothing(tmp_path: Path) -> None:
     assert sockets() <= before + 1  # the loop's own
 
 
+async def test_what_a_worker_counted_from_its_start_outlives_it(tmp_path: Path) -> None:
+    recorder = Recorder(settings_for(tmp_path), STAND_IN)
+    await recorder.open()
+    recorder.counters.note(0, {}, {"late_ticks": 3})
+    recorder.died(0)
+    recorder.counters.note(0, {}, {"late_ticks": 1})
+    assert recorder.counters.total("late_ticks") == 4
+    await recorder.close()
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [

@@ -65,6 +65,16 @@ class Host:
         finally:
             connection.close()
 
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Status and body of what the API answers."""
+        connection = http.client.HTTPConnection(*self.listens, timeout=10)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
     @property
     def listens(self) -> tuple[str, int]:
         """Where the API answers."""

@@ -44,6 +44,25 @@ def test_a_tap_is_opened_shown_stopped_and_audited(tmp_path: Path) -> None:
 
 
 @pytest.mark.all
+def test_the_sound_is_there_over_http_part_by_part_until_a_job_takes_it(tmp_path: Path) -> None:
+    with host(tmp_path, **{"storage.segment_s": "1"}) as one:
+        tap = speak(one, tmp_path / "logs", weather="clean", seconds=2.5)
+        one.ask("tap", "stop", tap["id"], "--wait")
+        (told,) = one.sidecars()
+        parts = json.loads(told.read_bytes())["parts"]
+        assert len(parts) >= 2
+        url = f"/v1/recordings/{tap['recording_id']}/audio"
+        status, answer = one.get(url)
+        assert status == 409
+        assert [part["file"] for part in json.loads(answer)["parts"]] == [part["file"] for part in parts]
+        for number, part in enumerate(parts, 1):
+            assert one.get(f"{url}?part={number}") == (200, (told.parent / part["file"]).read_bytes())
+        (told.parent / parts[0]["file"]).rename(tmp_path / "taken.wav")
+        assert one.get(f"{url}?part=1")[0] == 410
+        assert one.get(f"{url}?part=2")[0] == 200
+
+
+@pytest.mark.all
 def test_d7_sigterm_finishes_what_is_open_and_exits_0(tmp_path: Path) -> None:
     with host(tmp_path) as one:
         speak(one, tmp_path / "logs")
