@@ -111,6 +111,12 @@ class Crew:
         if end is not None:
             end.send(message, descriptors)
 
+    def take(self, environ: Mapping[str, str], message: link.ToWorker) -> None:
+        """Tell every worker something new, those that are started from now on by their environment (rule D8)."""
+        self._environ = dict(environ)
+        for member in self._members:
+            self.send(member.configure.index, message)
+
     def states(self) -> list[dict[str, str | int | None]]:
         """What there is to say of each, for ``/readyz``."""
         return [

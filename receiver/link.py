@@ -131,6 +131,13 @@ class Forget(Struct, frozen=True, tag=True):
     recording_id: str
 
 
+class Loudness(Struct, frozen=True, tag=True):
+    """How the worker logs from now on (rule D8)."""
+
+    level: str
+    form: str
+
+
 # --- worker to control ----------------------------------------------------------------------------------------
 
 
@@ -237,7 +244,7 @@ class Repaired(Struct, frozen=True, tag=True):
     sidecars: list[bytes]
 
 
-ToWorker = Configure | Open | Answer | Source | Amend | Close | Forget
+ToWorker = Configure | Open | Answer | Source | Amend | Close | Forget | Loudness
 ToControl = Mapped | Ready | Opened | Refused | Happened | Report | Finished | Repaired
 
 

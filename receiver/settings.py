@@ -267,7 +267,7 @@ def read(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, obje
 
 def explain(loaded: Loaded) -> list[Row]:
     """Every key with its value, its default, and where the value comes from."""
-    now, default = _flat(loaded.settings), _flat(Settings())
+    now, default = flat(loaded.settings), flat(Settings())
     rows = []
     for key, value in now.items():
         shown = MASK if key in KEYS.secrets and value is not None else value
@@ -293,7 +293,7 @@ def _assemble(values: Mapping[str, Any]) -> Settings:
     return Settings(**parts)
 
 
-def _flat(settings: Settings) -> dict[str, object]:
+def flat(settings: Settings) -> dict[str, object]:
     """Dotted key → value, in the order of the file."""
     flat: dict[str, object] = {}
     for name in TYPES:

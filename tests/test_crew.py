@@ -373,3 +373,12 @@ async def test_d7_memories_of_earlier_processes_are_offered_first_and_what_the_w
     await crew.stop(10)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(before)
+
+
+async def test_d8_something_new_is_told_to_those_that_run_and_to_those_that_come(
+    crew: Crew, owner: Owner, tmp_path: Path
+) -> None:
+    crew.take({"TAPDECK_LOG__LEVEL": "debug"}, link.Loudness("debug", "json"))
+    os.kill(pid_of(crew), signal.SIGKILL)
+    await owner.until(lambda: owner.story.count("began 0") == 2)
+    assert b"TAPDECK_LOG__LEVEL=debug" in await asyncio.to_thread(Path(f"/proc/{pid_of(crew)}/environ").read_bytes)

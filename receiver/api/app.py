@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from receiver.api import audio, callbacks, calls, events, health, metrics, openapi, recordings, taps
+from receiver.api import audio, callbacks, calls, drain, events, health, metrics, openapi, recordings, taps
 from receiver.api.guard import guard
 from receiver.api.house import HOUSE, House
 from receiver.api.problems import in_words
@@ -17,7 +17,7 @@ def make_app(house: House) -> web.Application:
     app = web.Application(middlewares=[in_words, guard], client_max_size=LONGEST_BODY)
     app[HOUSE] = house
     app[metrics.SCRAPE] = metrics.Scrape(house)
-    for room in (health, metrics, openapi, taps, calls, recordings, audio, events, callbacks):
+    for room in (health, metrics, openapi, taps, calls, recordings, audio, events, drain, callbacks):
         app.add_routes(room.routes)
     app[openapi.DESCRIPTION] = openapi.description(app)
     app.on_response_prepare.append(_dress)

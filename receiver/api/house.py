@@ -1,6 +1,7 @@
 """What the routes may ask. Put together by ``daemon``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from aiohttp import web
@@ -22,8 +23,9 @@ class Defaults(NamedTuple):
     layout: str
 
 
-class House(NamedTuple):
-    """The rooms and facts behind the routes."""
+@dataclass(slots=True)
+class House:
+    """The rooms and facts behind the routes. The facts from ``defaults`` on may change while it stands (rule D8)."""
 
     roster: Roster
     clerk: Clerk
@@ -33,6 +35,7 @@ class House(NamedTuple):
     workers: Callable[[], list[dict[str, Any]]]
     present: Callable[[Sequence[str]], list[bool]]  # whether paths below ready/ exist; blocking
     sound: Callable[[str], BinaryIO]  # opens a plain file below ready/ or raises FileNotFoundError; blocking
+    drain: Callable[[], Awaitable[None]]  # accept nothing new
     free: Callable[[], int]  # octets that are free where recordings go; blocking
     defaults: Defaults
     address: str | None  # what senders are told; None: nobody said which of this host's it is

@@ -35,6 +35,13 @@ class Readiness(Struct):
     packets: dict[str, int]
 
 
+class Draining(Struct):
+    """No new taps are accepted; so many live still."""
+
+    draining: bool
+    taps: int
+
+
 class TapPage(Struct):
     """Taps, newest first. ``next`` is the ``after`` of the next page; absent on the last."""
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "tap": "Start, open, list, show, stop taps.",
     "calls": "List the calls that the relay told of.",
     "recordings": "List recordings.",
+    "drain": "Take the daemon out of service: no new taps.",
     "health": "Is the daemon ready?",
     "check": "Audit a folder of recordings.",
     "config": "Check the configuration, show where each value comes from.",

@@ -19,14 +19,18 @@ def command(directory: str | None, listen: str | None, config: Path | None) -> N
     from receiver import settings
     from receiver.watch import log
 
-    loaded = settings.read(config_file(config), os.environ, {"storage.directory": directory, "http.listen": listen})
+    def read() -> settings.Loaded:
+        flags = {"storage.directory": directory, "http.listen": listen}
+        return settings.read(config_file(config), os.environ, flags)
+
+    loaded = read()
     log.configure(loaded.settings.log.level, loaded.settings.log.format)
 
     from receiver.daemon.process import run
     from receiver.ledger.folder import FolderError
 
     try:
-        sys.exit(asyncio.run(run(loaded.settings)))
+        sys.exit(asyncio.run(run(loaded.settings, lambda: read().settings)))
     except FolderError as error:
         click.echo(f"tapdeck: {error}", err=True)
         sys.exit(73)  # EX_CANTCREAT

@@ -32,9 +32,13 @@ class Answering:
 
     def __init__(self, roster: Roster, client: Client, rules: Sequence[Rule]) -> None:
         self._roster = roster
-        self._rules = {rule.topic: rule for rule in reversed(rules)}
+        self.take(rules)
         self._tasks: set[asyncio.Task[None]] = set()
         client.listen(on_call_received=self._received)
+
+    def take(self, rules: Sequence[Rule]) -> None:
+        """These hold for calls that come in from now on."""
+        self._rules = {rule.topic: rule for rule in reversed(rules)}
 
     async def close(self) -> None:
         """Answer no more."""

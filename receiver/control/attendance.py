@@ -40,6 +40,10 @@ class Attendance:
         roster.attended_by(self)
         client.listen(on_up=self._up, on_down=self._down)
 
+    def take(self, address: str | None) -> None:
+        """The relay is told another address from now on."""
+        self._address = address
+
     # --- what the roster asks
 
     def begin(self, tap: Tap) -> None:

@@ -7,7 +7,7 @@ start.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -65,6 +65,14 @@ class Booking:
             return
         result = Result(summary.outcome, summary.ending, summary.problem or None, summary)
         self._begin(tap, result, sidecar)
+
+    def repaired(self, taps: Iterable[Tap], sidecars: Iterable[bytes]) -> None:
+        """Of taps that were to go on nothing was left but their parts: rule C5 has ended them (rule D7)."""
+        mine = {tap.recording_id: tap for tap in taps}
+        for sidecar in sidecars:
+            tap = mine.get(read_summary(sidecar).recording_id)
+            if tap is not None:
+                self.published(tap, sidecar)
 
     def abandon(self) -> None:
         """Try no longer: the daemon goes."""

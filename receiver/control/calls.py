@@ -127,6 +127,16 @@ class Client:
         """Wait until authenticated. Raises `RelayDenied`, `RelayAway`."""
         await self._session.until_up(limit_s)
 
+    def receive(self, topics: Sequence[str]) -> None:
+        """Receive calls on these topics from now on, and on no others; nobody waits."""
+        before, self._session.topics = self._session.topics, tuple(topics)
+        for method, names in (
+            ("signalwire.receive", [each for each in topics if each not in before]),
+            ("signalwire.unreceive", [each for each in before if each not in topics]),
+        ):
+            if names and self.up:
+                self.spawn(self.execute(method, {"contexts": names}))
+
     def listen(
         self,
         on_call_received: Callable[[Call], Any] | None = None,

@@ -23,8 +23,8 @@ from receiver.control.changes import Changes
 from receiver.control.means import Attendant, Berth, Means, NotNow, TapFailed
 from receiver.control.places import Places
 from receiver.control.resuming import RESTARTED
-from receiver.control.taps import SECOND, Ending, Event, State, Tap, Wish, Word, due, opening_ns
-from receiver.ledger.rows import Problem, read_summary
+from receiver.control.taps import SECOND, Ending, Event, Limits, State, Tap, Wish, Word, due, opening_ns
+from receiver.ledger.rows import Problem
 from receiver.ledger.store import Note
 
 log = structlog.get_logger("taps")
@@ -45,7 +45,7 @@ class Roster:
         self._changes = Changes(means.events)
         self._asking = 0  # taps whose ledger row is being written
         self._fewer = asyncio.Event()
-        self._closing = False
+        self._shut: tuple[str, str] | None = None
         self._booking = Booking(means.clerk, means.stem, means.unix_ns, self._booked)
 
     # --- asked from outside
@@ -167,9 +167,13 @@ class Roster:
         """Wait until a tap is in one of ``states``, or has its outcome, or the time is up."""
         await self._changes.until(tap, states, limit_s)
 
-    def shut(self) -> None:
-        """Accept nothing new."""
-        self._closing = True
+    def take(self, limits: Limits, address: str | None) -> None:
+        """These hold for taps that are asked for from now on (rule D8)."""
+        self._means = self._means._replace(limits=limits, address=address)
+
+    def shut(self, code: str = "going_down", message: str = "the daemon is going down") -> None:
+        """Accept nothing new, for the reason that is told to who asks."""
+        self._shut = code, message
 
     async def close(self, limit_s: float) -> int:
         """Accept nothing new, end all taps, wait until each has its outcome. Returns how many have none in time."""
@@ -217,7 +221,7 @@ class Roster:
             case link.Report():
                 self._report(worker, message)
             case link.Repaired():
-                self._repaired(message)
+                self._booking.repaired(self._taps.values(), message.sidecars)
             case link.Opened() | link.Happened() if tap := self._find(worker, message):
                 self._news(tap, message)
             case link.Refused() | link.Finished() if tap := self._find(worker, message):
@@ -232,8 +236,8 @@ class Roster:
 
     def _roomiest(self) -> int:
         """The worker that gets the next tap."""
-        if self._closing:
-            raise NotNow("going_down", "the daemon is going down", 30)
+        if self._shut is not None:
+            raise NotNow(*self._shut, 30)
         if not self._ready:
             raise NotNow("no_worker", "no media worker is ready, see /readyz", 1)
         worker = max(self._ready, key=self._places.room)
@@ -261,15 +265,6 @@ class Roster:
         self._places.settle(tap, berth)
         if tap.secret_digest is not None:
             self._secrets[tap.secret_digest] = tap
-
-    def _repaired(self, message: link.Repaired) -> None:
-        """Of a tap that was to go on nothing was left but its parts: rule C5 has ended it (rule D7)."""
-        if self._taps and message.sidecars:
-            mine = {tap.recording_id: tap for tap in self._taps.values()}
-            for sidecar in message.sidecars:
-                tap = mine.get(read_summary(sidecar).recording_id)
-                if tap is not None:
-                    self._booking.published(tap, sidecar)
 
     def _find(self, worker: int, message: link.Opened | link.Happened | link.Refused | link.Finished) -> Tap | None:
         tap = self._places.at(worker, message.slot)

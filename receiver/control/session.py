@@ -68,7 +68,7 @@ class Session:
         dice: random.Random | None = None,
         memory: Memory | None = None,
     ) -> None:
-        self._door, self._credentials, self._topics = door, credentials, tuple(topics)
+        self._door, self._credentials, self.topics = door, credentials, tuple(topics)
         self._hear, self._changed, self._dice = hear, changed, dice or random.Random()
         self._memory = memory or Memory()
         self._relay: Relay | None = None
@@ -168,7 +168,7 @@ class Session:
         except TimeoutError:
             return f"no socket after {OPEN_S:g} s"
         self.counts["sockets"] += 1
-        self._relay = Relay(self._credentials, self._memory, self._topics)
+        self._relay = Relay(self._credentials, self._memory, self.topics)
         self._broken = asyncio.get_running_loop().create_future()
         self._relay.begin()
         self._sending.set()
@@ -292,8 +292,8 @@ class Session:
     def _up(self, restored: bool) -> None:
         self._greeted, self._said_denied = True, False
         log.info("relay is up", restored=restored)
-        if self._topics and self._relay is not None:
-            self._relay.call("signalwire.receive", {"contexts": list(self._topics)})
+        if self.topics and self._relay is not None:
+            self._relay.call("signalwire.receive", {"contexts": list(self.topics)})
             self._sending.set()
         self._stand(Standing(True, False, ""), restored)
 

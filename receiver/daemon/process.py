@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -14,13 +14,14 @@ from receiver import __version__, crew
 from receiver.api.app import make_app, make_callbacks
 from receiver.api.house import Defaults, House
 from receiver.control.door import Door
-from receiver.daemon import outfit
+from receiver.daemon import outfit, reloading
 from receiver.daemon.estate import Estate
 from receiver.daemon.reading import open_below
 from receiver.daemon.recorder import Recorder
 from receiver.daemon.vigil import Vigil
 from receiver.endpoints import endpoint
 from receiver.settings import ConfigError, Settings
+from receiver.watch import log as logs
 from receiver.watch.manager import Manager, inherited
 
 LEAVING_S: Final = 3.0  # of stop_timeout_s, for the workers to drain, commit and leave
@@ -43,6 +44,7 @@ class Daemon:
         self.recorder = Recorder(settings, command, relay_door, self._estate)
         self._runners: list[web.AppRunner] = []
         self._watching: asyncio.Task[None] | None = None
+        self._house: House | None = None
 
     async def start(self) -> None:
         """Begin. Raises `FolderError`, `ConfigError`."""
@@ -91,7 +93,22 @@ class Daemon:
         log.info("handed over", taps=left)
         return left
 
+    def reload(self, reread: Callable[[], Settings]) -> None:
+        """Rule D8."""
+        self._estate.manager.reloading()
+        self._settings = reloading.reload(self._settings, reread, self._take)
+        self._estate.manager.ready()
+
     # --- inside
+
+    def _take(self, settings: Settings) -> None:
+        """These hold from now on."""
+        logs.configure(settings.log.level, settings.log.format)
+        self.recorder.take(settings)
+        if self._house is not None:
+            self._house.defaults, self._house.token = _defaults(settings), settings.http.token
+            self._house.address, self._house.policy = settings.media.advertised, settings.media.source
+            self._house.public_url = settings.http.public_url
 
     async def _watch(self, vigil: Vigil) -> None:
         """Beside the heart: a defect here must not feed the watchdog, and must not stop the taps' timers."""
@@ -110,7 +127,8 @@ class Daemon:
         return left
 
     async def _open_doors(self) -> None:
-        house, http = self._house(), self._settings.http
+        house, http = self._make_house(), self._settings.http
+        self._house = house
         await self._listen(make_app(house), "http.listen", http.listen)
         if http.callbacks_listen is not None:
             await self._listen(make_callbacks(house), "http.callbacks_listen", http.callbacks_listen)
@@ -128,9 +146,8 @@ class Daemon:
         while self._runners:
             await self._runners.pop().cleanup()
 
-    def _house(self) -> House:
+    def _make_house(self) -> House:
         settings, recorder = self._settings, self.recorder
-        taps = settings.taps
         return House(
             roster=recorder.roster,
             clerk=recorder.clerk,
@@ -140,8 +157,9 @@ class Daemon:
             workers=recorder.crew.states,
             present=partial(outfit.present, recorder.folder.path / "ready"),
             sound=partial(open_below, recorder.folder.path / "ready"),
+            drain=recorder.drain,
             free=partial(outfit.free, recorder.folder.path),
-            defaults=Defaults(taps.codec, taps.ptime_ms, taps.direction, taps.layout),
+            defaults=_defaults(settings),
             address=settings.media.advertised,
             allow_list=bool(settings.media.allow),
             token=settings.http.token,
@@ -172,20 +190,27 @@ class Daemon:
         )
 
 
-async def run(settings: Settings, command: Sequence[str] = crew.COMMAND) -> int:
+def _defaults(settings: Settings) -> Defaults:
+    taps = settings.taps
+    return Defaults(taps.codec, taps.ptime_ms, taps.direction, taps.layout)
+
+
+async def run(settings: Settings, reread: Callable[[], Settings], command: Sequence[str] = crew.COMMAND) -> int:
     """Run until a signal; return the exit status.
 
-    SIGTERM and SIGINT stop, the second one hurries; SIGUSR1 hands over, where somebody keeps what is left (rule D7).
+    SIGTERM and SIGINT stop, the second one hurries; SIGUSR1 hands over, where somebody keeps what is left (rule D7);
+    SIGHUP has the configuration read anew by ``reread`` (rule D8), which raises `ConfigError`.
     """
     loop = asyncio.get_running_loop()
     estate = Estate(Manager.of(os.environ), inherited(os.environ))
+    loop.add_signal_handler(signal.SIGHUP, log.info, "not ready to read the configuration anew")
     stop, hurry, hand_over = (loop.create_future() for _ in range(3))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _set_first, stop, hurry)
     loop.add_signal_handler(signal.SIGUSR1, _set_first, hand_over if estate.kept else stop)
-    loop.add_signal_handler(signal.SIGHUP, partial(log.warning, "the configuration is read at start only"))
     daemon = Daemon(settings, command, estate=estate)
     await daemon.start()
+    loop.add_signal_handler(signal.SIGHUP, daemon.reload, reread)
     either: list[asyncio.Future[Any]] = [stop, hand_over, daemon.failed]
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if daemon.failed.done():

@@ -89,6 +89,14 @@ class Recorder:
         heart = asyncio.ensure_future(self._beat())
         self._ends.callback(heart.cancel)
 
+    def take(self, settings: Settings) -> None:
+        """Rule D8: for taps that are asked for from now on, and for what is said from now on."""
+        self._settings = settings
+        self.roster.take(outfit.limits(settings), settings.media.advertised)
+        self.crew.take(outfit.environ(settings), link.Loudness(settings.log.level, settings.log.format))
+        if self.relay is not None:
+            self.relay.take(settings)
+
     async def finish(self, limit_s: float, hurry: "asyncio.Future[None] | None" = None) -> None:
         """Accept nothing new, end all taps, wait until each has its outcome, the time is up, or ``hurry`` is done."""
         self._stopping = True
@@ -99,6 +107,15 @@ class Recorder:
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         closing.cancel()
         await asyncio.gather(closing, return_exceptions=True)
+
+    async def drain(self) -> None:
+        """Accept nothing new; what lives goes on to its end. Calls are left to others."""
+        if not self._stopping:
+            self.health.complain("daemon", "draining: no new taps are accepted")
+        self.roster.shut("draining", "this daemon is being taken out of service: ask another one")
+        if self.relay is not None:
+            self.relay.client.receive(())
+            await self.relay.answer_no_more()
 
     async def hand_over(self) -> None:
         """Rule D7: accept nothing new, stop nothing; `close` leaves what lives to the next process."""

@@ -33,6 +33,12 @@ class Relay:
         self._attendance = Attendance(roster, self.client, settings.media.advertised)
         self._answering = Answering(roster, self.client, _rules(settings))
 
+    def take(self, settings: Settings) -> None:
+        """Rule D8: other rules, other topics, another address for taps that come."""
+        self._answering.take(_rules(settings))
+        self._attendance.take(settings.media.advertised)
+        self.client.receive(settings.topics)
+
     def start(self) -> None:
         """Connect, and stay connected."""
         self._health.complain("relay", "connecting")

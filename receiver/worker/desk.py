@@ -20,6 +20,7 @@ from receiver.media.columns import TapState, Trust
 from receiver.media.sources import News, Source, Sources
 from receiver.media.state import State
 from receiver.media.taps import Taps
+from receiver.watch import log as logs
 from receiver.worker import orders
 from receiver.worker.closing import Closing
 from receiver.worker.drafts import Drafts
@@ -60,6 +61,8 @@ class Desk:
             case link.Configure():
                 for descriptor in descriptors:
                     os.close(descriptor)
+            case link.Loudness():
+                logs.configure(message.level, message.form)
             case _ if self._is_soon(message):
                 self._waiting.setdefault(message.recording_id, []).append(message)
             case _ if self._holds(message):

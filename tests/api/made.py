@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class Outside:
             roster=self.world.roster, clerk=self.world.clerk, counters=Counters(), health=Health(),
             events=self.world.events,
             workers=lambda: [{"worker": 0, "state": "ready", "pid": 1, "deaths": 0}], present=self.present,
-            sound=partial(open_below, self.ready), free=lambda: 5 << 30,
+            sound=partial(open_below, self.ready), drain=self.drain, free=lambda: 5 << 30,
             defaults=Defaults("PCMU", 20, "both", "mono"), address="127.0.0.1", allow_list=False,
         )  # fmt: skip
         self._clients: list[TestClient[web.Request, web.Application]] = []
@@ -58,13 +59,17 @@ class Outside:
             (self.ready / "2026" / file).touch()
         self.world.finish(tap, outcome, close.ending, file=file, duration_s=1.5, ended_at="2026-09-21T14:13:20Z")
 
+    async def drain(self) -> None:
+        """As the daemon does it."""
+        self.world.roster.shut("draining", "ask another one")
+
     def present(self, paths: Sequence[str]) -> list[bool]:
         """Whether paths are there."""
         return [(self.ready / path).exists() for path in paths]
 
     async def client(self, **given: Any) -> "TestClient[web.Request, web.Application]":
         """A client of an application in a changed house."""
-        self.house = self.house._replace(**given)
+        self.house = replace(self.house, **given)
         made = TestClient(TestServer(make_app(self.house)))
         self._clients.append(made)
         await made.start_server()

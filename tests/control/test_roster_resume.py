@@ -8,7 +8,7 @@ import pytest
 
 from receiver import link
 from receiver.control import secret
-from receiver.control.means import Berth
+from receiver.control.means import Berth, NotNow
 from receiver.control.resuming import RESTARTED, tap_of
 from receiver.control.taps import FINAL, Ending, State, Tap, Word
 from tests.control.made import LIMITS, WISH, FakeSocket, World, sidecar
@@ -111,6 +111,26 @@ async def test_d7_new_taps_get_other_slots(tmp_path: Path) -> None:
     world = await again(tmp_path, before)
     world.free.remove(first.port)
     assert (await world.open()).slot != first.slot
+    await world.over()
+
+
+async def test_d8_other_limits_hold_for_taps_that_are_asked_for_from_then_on(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    first = await world.open()
+    world.roster.take(LIMITS._replace(start_ns=1), "203.0.113.77")
+    second = await world.open()
+    assert (first.limits.start_ns, second.limits.start_ns) == (LIMITS.start_ns, 1)
+    await world.calm()
+    assert (await world.row(second.id)).address == "203.0.113.77"
+    await world.over()
+
+
+async def test_a_roster_that_is_shut_says_why(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.roster.shut("draining", "ask another one")
+    with pytest.raises(NotNow, match="ask another one") as refused:
+        await world.roster.ask(WISH)
+    assert refused.value.code == "draining"
     await world.over()
 
 

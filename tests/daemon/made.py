@@ -21,7 +21,7 @@ import sys
 from receiver import crew, cli
 from receiver.daemon import process
 run = process.run
-process.run = lambda settings: run(settings, sys.argv[1:3])
+process.run = lambda settings, reread: run(settings, reread, sys.argv[1:3])
 cli.main(["run", *sys.argv[3:]])
 """
 

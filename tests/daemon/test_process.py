@@ -259,6 +259,42 @@ def test_d7_the_stop_timeout_is_kept(folder: Path, processes: list[Process]) -> 
     assert daemon.said("gone")[0]["unfinished"] == 1
 
 
+def test_d8_sighup_takes_what_can_change_and_keeps_the_old_where_the_new_is_wrong(
+    folder: Path, processes: list[Process]
+) -> None:
+    config = folder.parent / "tapdeck.toml"
+    config.write_text('taps.direction = "both"\n')
+    processes.append(daemon := Process(folder, "--config", str(config)))
+    daemon.until_ready()
+
+    def reloaded(text: str, event: str, times: int = 1) -> dict[str, Any]:
+        config.write_text(text)
+        daemon.process.send_signal(signal.SIGHUP)
+        while len(daemon.said(event)) < times:
+            assert daemon.process.poll() is None
+        return daemon.said(event)[-1]
+
+    new = 'taps.direction = "speak"\nhttp.token = "new"\nmedia.tick_ms = 50\n'
+    done = reloaded(new, "the configuration was read anew")
+    assert done["changed"] == ["http.token", "taps.direction"]
+    assert daemon.said("these changes wait for a restart")[0]["names"] == ["media.tick_ms"]
+    assert daemon.ask("/v1/taps")[0] == 401, "the token is asked for from now on"
+    wrong = reloaded("taps.direction = 7\n", "the configuration is wrong, the old one stays")
+    assert "taps.direction: expected" in wrong["mistakes"][0]
+    reloaded('taps.direction = "speak"\n', "the configuration was read anew", 2)
+    status, tap = daemon.ask("/v1/taps", {"source": "any"})
+    assert (status, tap["direction"]) == (201, "speak")
+    assert daemon.end(signal.SIGTERM) == 0
+
+
+def test_d7_to_hand_over_where_nobody_keeps_anything_is_to_stop(folder: Path, processes: list[Process]) -> None:
+    processes.append(daemon := Process(folder))
+    daemon.until_ready()
+    assert daemon.ask("/v1/taps", {"source": "any"})[0] == 201
+    assert daemon.end(signal.SIGUSR1) == 0
+    assert daemon.said("gone")[0]["unfinished"] == 0
+
+
 def test_p6_a_daemon_killed_at_any_instant_leaves_no_tap_without_outcome(
     folder: Path, processes: list[Process]
 ) -> None:

@@ -81,6 +81,31 @@ def test_topics_that_are_recorded_are_asked_for(tmp_path: Path) -> None:
     relay_with(tmp_path, peer, story, rules='[[record]]\ntopic = "office"\n', relay__topics=["front"])
 
 
+def test_d8_other_rules_and_topics_are_taken_while_it_runs(tmp_path: Path) -> None:
+    peer = RelayPeer()
+
+    async def story(made: Relay, health: Health) -> None:
+        await made.client.until_up(10)
+        (tmp_path / "rules.toml").write_text(
+            'media.bind = "127.0.0.1"\nmedia.advertise = "203.0.113.9"\nrelay.topics = ["front"]\n'
+            '[[record]]\ntopic = "sales"\n'
+        )
+        made.take(load(tmp_path / "rules.toml", {}, {"relay.project": "p", "relay.token": "t"}))
+        await asyncio.sleep(0.1)
+        asked = [(each["method"], each["params"]) for each in peer.line.said[-2:]]
+        assert asked == [
+            ("signalwire.receive", {"contexts": ["sales"]}), ("signalwire.unreceive", {"contexts": ["office"]})
+        ]  # fmt: skip
+        assert list(made._answering._rules) == ["sales"]
+        assert made._attendance._address == "203.0.113.9"
+        peer.line.fall("the network is unreachable")
+        await asyncio.sleep(0.1)
+        await made.client.until_up(10)
+        assert peer.line.said[0]["params"]["contexts"] == ["front", "sales"], "the next socket, too"
+
+    relay_with(tmp_path, peer, story, rules='[[record]]\ntopic = "office"\n', relay__topics=["front"])
+
+
 @pytest.mark.parametrize("content", [None, "no certificate"])
 def test_a_ca_file_that_is_none_stops_the_start_with_its_key(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "ca.pem"

@@ -343,3 +343,13 @@ async def test_c5_a_draft_that_is_on_its_way_is_waited_for_or_it_would_come_back
         assert await one.worker.errands.idle(20)
         assert not [path for path in (tmp_path / "spool").iterdir() if path.name.endswith(".draft")]
 
+
+
+async def test_d8_the_log_is_as_loud_as_control_says(
+    tmp_path: Path, memory: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, str]] = []
+    monkeypatch.setattr("receiver.worker.desk.logs.configure", lambda level, form: told.append((level, form)))
+    async with office(tmp_path, memory) as one:
+        one.take(link.Loudness("debug", "json"))
+    assert told == [("debug", "json")]
