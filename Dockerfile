@@ -3,8 +3,8 @@
 #   docker run --network host --read-only --cap-drop ALL --stop-timeout 40 -v recordings:/var/lib/tapdeck tapdeck
 #
 # Both stages stand on the same Debian, so the environment that the first makes fits the second. Pin it where a build
-# must be repeatable: --build-arg BASE=docker.io/library/debian@sha256:...
-ARG BASE=docker.io/library/debian:bookworm-slim
+# must be repeatable: --build-arg BASE=debian@sha256:...
+ARG BASE=debian:bookworm-slim
 
 # ---- build: the packages of the lock, each by its hash; our wheel; an environment of both
 FROM ${BASE} AS build

@@ -13,7 +13,7 @@ from typing import Any
 from tests import debian
 
 ROOT = Path(__file__).parents[2]
-BASE = "docker.io/library/debian:bookworm-slim"
+BASE = "localhost/debian:bookworm-slim"
 NAME = "localhost/tapdeck-under-test"
 PIP_KEYS = frozenset({"index-url", "extra-index-url", "trusted-host", "proxy", "cert"})
 CERTIFICATES = "/etc/pip-certificates.pem"
