@@ -67,9 +67,16 @@ class Handover:
         return msgspec.msgpack.encode(Positions(FORM, MEANING, taps))
 
     def leave(self, positions: bytes) -> None:
-        """Write them down. Blocking; a disk that refuses is only said: the memory itself is the first choice."""
+        """Write them down, whole or not at all. Blocking, but no sync: sockets do not outlive a power cut either. A disk
+        that refuses is only said, because the memory itself is the first choice."""
+        name = names.positions(self._worker)
         try:
-            self._files.write_durably(names.positions(self._worker), positions)
+            descriptor = self._files.create(f"{name}.tmp", afresh=True)
+            try:
+                self._files.pwrite(descriptor, (positions,), 0)
+            finally:
+                self._files.close_file(descriptor)
+            self._files.rename(f"{name}.tmp", name)
         except OSError as error:
             log.error("positions not written", error=str(error), hint="a next version could not go on")
 
@@ -80,7 +87,7 @@ class Handover:
         return {taps["recording"][slot].decode(): slot for slot in slots}
 
     def _take(self, slot: int, carried: Carried) -> None:
-        """A turn of its own: a row that was handed out is free for nobody else from the next one on."""
+        """A turn of its own, so that one that does not fit is abandoned alone."""
         rows: list[int] = []
         for _ in carried["rows"]:
             row = self._taps.free_row(rows)
