@@ -7,7 +7,7 @@ The floor plan. Data goes one way, nothing upstream knows a name from downstream
     RELAY ⇄ control
 
     settings    TOML, environment, flags → frozen structs; the only file that speaks milliseconds.
-                origins finds the values, forms says what one must look like
+                origins finds the values, forms says what one must look like, tables are [[record]] and [[hook]]
     endpoints   ADDRESS:PORT and URLs, read and written
     daemon      composition root of the control process: binds and keeps every socket and each worker's memory file
     crew        the workers as control sees them: started by exec, started again with the same descriptors

@@ -36,7 +36,6 @@ AWAITED: Mapping[str, Awaited] = {
     "storage.reserve_mb": Awaited((64,), "the watch over free space"),
     "storage.keep_days": Awaited((0,), "the removal of old recordings"),
     "listen": Awaited(((),), "ports that are always open (version 0.4)"),
-    "hook": Awaited(((),), "hooks"),
 }
 """Keys of the contract that this version knows and cannot honour in full. Nothing else is left out."""
 
@@ -111,6 +110,10 @@ def _is_here(url: SplitResult) -> bool:
         return False
 
 
+web_url = _url("http", "https")
+"""Raises ``ValueError`` for what is no URL of a web server; a query and a user are none of it."""
+
+
 def _tens(number: int) -> None:
     if number % 10:
         raise ValueError("a multiple of 10 from 10 to 120")
@@ -127,7 +130,7 @@ FORMS: Mapping[str, Callable[[Any], object]] = {
     "storage.segment_s": _zero_or_a_second,
     "http.listen": endpoint,
     "http.callbacks_listen": endpoint,
-    "http.public_url": _url("http", "https"),
+    "http.public_url": web_url,
     "ws.listen": endpoint,
     "ws.uri": _url("ws", "wss"),
 }

@@ -19,13 +19,12 @@ from msgspec.structs import fields
 from receiver.endpoints import endpoint
 from receiver.forms import value_of
 from receiver.origins import ConfigError, Found, Gathering, Keys, gather
+from receiver.tables import Hook, Record, Text, wrong_hooks
 
 __all__ = ["CLOCK_RATE", "ConfigError", "Loaded", "Row", "Settings", "explain", "load", "read"]
 
 CLOCK_RATE = 8_000
 """Samples per second of G.711. The same as ``wire.g711.CLOCK_RATE``, which would cost an import of numpy."""
-
-Text = Annotated[str, Meta(min_length=1)]
 
 
 class Media(Struct, frozen=True, kw_only=True):
@@ -182,15 +181,6 @@ class Log(Struct, frozen=True, kw_only=True):
     format: Literal["auto", "json", "console"] = "auto"
 
 
-class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One ``[[record]]``: inbound calls of this topic are answered and recorded."""
-
-    topic: Text
-    direction: Literal["speak", "listen", "both"] = "both"
-    layout: Literal["mono"] = "mono"
-    labels: dict[str, str] = {}
-
-
 Table = dict[str, Any]
 
 
@@ -207,7 +197,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     log: Log = field(default_factory=Log)
     listen: tuple[Table, ...] = ()
     record: tuple[Record, ...] = ()
-    hook: tuple[Table, ...] = ()
+    hook: tuple[Hook, ...] = ()
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -319,6 +309,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     if media.source == "allow-list" and not media.allow:
         yield 'media.allow: expected at least one address or network, because media.source is "allow-list"; found none'
     yield from _of_the_relay(settings)
+    yield from wrong_hooks(settings.hook)
     ws = settings.ws
     if (ws.listen is None) != (ws.uri is None):
         missing = "uri" if ws.uri is None else "listen"

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from receiver.control.calls import Client
 from receiver.control.events import Events
+from receiver.control.hooks import Hooks
 from receiver.control.roster import Roster
 from receiver.ledger.clerk import Clerk
 from receiver.watch.counters import Counters
@@ -44,6 +45,7 @@ class House:
     client: Client | None = None  # of the relay; None: there is none
     policy: str = "announced"  # [media].source, for taps of our own
     ws: bool = False  # whether there is a door for ``ws`` devices
+    hooks: Hooks | None = None  # None: there are none
     public_url: str | None = None  # how the platform reaches us for callbacks
 
 

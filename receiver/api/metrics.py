@@ -69,6 +69,7 @@ class Scrape:
             kernel_drops=kernel_drops(),
             relay=None if house.client is None else house.client.up,
             free_octets=free_octets,
+            hooks=None if house.hooks is None else house.hooks.results,
         )
 
     async def _count(self) -> dict[str, int]:

@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
 from receiver.control.calls import Client
+from receiver.control.documents import document, of_recording, of_tap
 from receiver.control.means import NotNow
-from receiver.control.orders import control_id
+from receiver.control.orders import row
 from receiver.control.taps import State, Tap
-from receiver.ledger.rows import Summary, moment
+from receiver.ledger.rows import Summary
 
 NAMES: Final = (
     "tap.requested", "tap.listening", "tap.receiving", "tap.source_changed", "tap.finished", "recording.ready",
@@ -33,17 +32,13 @@ _OF_STATE: Final = {
     State.REQUESTED: "tap.requested", State.LISTENING: "tap.listening", State.RECEIVING: "tap.receiving",
     State.FINISHED: "tap.finished", State.FAILED: "tap.finished",
 }  # fmt: skip
-_OF_RECORDING: Final = (
-    "recording_id", "call_id", "labels", "outcome", "ending", "file", "bytes", "sha256", "duration_s", "parts",
-    "problem",
-)  # fmt: skip
-
 
 class Told(NamedTuple):
     """One event: its name, and a JSON document that says ``event``, ``at`` and what it is about."""
 
     event: str
     document: bytes
+    at_ns: int
 
 
 class Reader:
@@ -85,6 +80,7 @@ class Events:
     def __init__(self, unix_ns: Callable[[], int] = time.time_ns) -> None:
         self._unix_ns = unix_ns
         self._readers: set[Reader] = set()
+        self._also: list[Callable[[Told], None]] = []
         self._relay_is_up: bool | None = None
         self._closed = False
 
@@ -112,42 +108,36 @@ class Events:
         """A tap came into another state."""
         event = _OF_STATE.get(tap.state)
         if event is not None:
-            self.tell(event, lambda: {"tap": _view(tap)})
+            self.tell(event, lambda: {"tap": of_tap(row(tap, None))})
 
     def source_changed(self, tap: Tap, seen: dict[str, Any]) -> None:
         """Another source is heard at a tap (rule B5); ``seen``: its address and port."""
-        self.tell("tap.source_changed", lambda: {"tap": _view(tap), "seen": seen})
+        self.tell("tap.source_changed", lambda: {"tap": of_tap(row(tap, None)), "seen": seen})
 
     def ready(self, tap: Tap, summary: Summary) -> None:
         """A recording's names are in ``ready/`` and in the ledger (rule C4)."""
-        told = msgspec.to_builtins(summary)
-        recording = {name: told[name] for name in _OF_RECORDING if told.get(name)} | {"file": summary.file}
-        self.tell("recording.ready", lambda: {"tap": _view(tap), "recording": recording})
+        self.tell("recording.ready", lambda: {"tap": of_tap(row(tap, None)), "recording": of_recording(summary)})
+
+    def also(self, listener: Callable[[Told], None]) -> None:
+        """Have a function called with each event from now on."""
+        self._also.append(listener)
 
     def attend(self, client: Client) -> None:
         """Tell of the relay, too: that it hears us, that it does not any more and why."""
         client.listen(on_up=lambda restored: self._relay(True), on_down=lambda why: self._relay(False, why=why))
 
     def tell(self, event: str, about: Callable[[], dict[str, Any]]) -> None:
-        """Put an event before all readers; nothing is made where nobody listens."""
-        if self._readers:
-            document = {"event": event, "at": moment(self._unix_ns()), **about()}
-            told = Told(event, msgspec.json.encode(document))
+        """Put an event before all readers and hooks; nothing is made where nobody listens."""
+        if self._readers or self._also:
+            at_ns = self._unix_ns()
+            told = Told(event, document(event, at_ns, **about()), at_ns)
             for reader in self._readers:
                 reader.put(told)
+            for listener in self._also:
+                listener(told)
 
     def _relay(self, is_up: bool, **more: str) -> None:
         if is_up is not self._relay_is_up:  # a relay that stays away says so at each try
             self._relay_is_up = is_up
             self.tell("relay.up" if is_up else "relay.down", lambda: {"relay": more})
 
-
-def _view(tap: Tap) -> dict[str, Any]:
-    """What an event says of a tap: who it is and how it stands, no secret (rule D9)."""
-    wish = tap.wish
-    members = {
-        "id": tap.id, "recording_id": tap.recording_id, "state": tap.state.value, "call_id": wish.call_id,
-        "node_id": wish.node_id, "control_id": control_id(tap), "direction": wish.direction,
-        "ending": tap.ending, "outcome": tap.outcome, "problem": tap.problem,
-    }  # fmt: skip
-    return {name: value for name, value in members.items() if value is not None} | {"labels": dict(wish.labels)}

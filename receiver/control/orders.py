@@ -77,6 +77,7 @@ def row(tap: Tap, address: str | None) -> TapRow:
         listening_ns=tap.listening_unix_ns,
         receiving_ns=tap.receiving_unix_ns,
         ending=tap.ending,
+        outcome=tap.outcome,
         problem=tap.problem,
         seat=seat(tap),
     )

@@ -166,6 +166,7 @@ class Daemon:
             client=recorder.relay.client if recorder.relay else None,
             policy=settings.media.source,
             ws=recorder.ws is not None,
+            hooks=recorder.hooks if settings.hook else None,
             public_url=settings.http.public_url,
         )
 

@@ -17,12 +17,14 @@ import structlog
 from receiver import crew, link
 from receiver.control.door import Door
 from receiver.control.events import Events
+from receiver.control.hooks import Hooks
 from receiver.control.means import Means
 from receiver.control.roster import Roster
 from receiver.control.stock import take_stock
 from receiver.control.wsdevice import WsDoor
 from receiver.daemon import outfit
 from receiver.daemon.berths import Berths
+from receiver.daemon.calling import hooks_of
 from receiver.daemon.estate import Estate
 from receiver.daemon.relay import Relay
 from receiver.ledger.clerk import Clerk
@@ -69,6 +71,9 @@ class Recorder:
             self._ends.callback(self.folder.release)
             self.clerk = await self._open_books()
             self._ends.push_async_callback(self.clerk.close)
+            self.hooks = Hooks(self.clerk, self.events, await asyncio.to_thread(hooks_of, settings))
+            self._ends.push_async_callback(self.hooks.close)
+            await self.hooks.start()
             self._compose(await self.clerk.do(self.clerk.ledger.open_taps))
             if self.ws is not None:
                 await outfit.open_ws(self.ws, settings)

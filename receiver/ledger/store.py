@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from receiver.ledger import schema, tally
+from receiver.ledger.outbox import Outbox
 from receiver.ledger.rows import Problem, RecordingRow, Seat, Summary, TapRow, read_summary, unix_ns
 
 BUSY_S: Final = 5.0  # somebody looks at it with the sqlite3 shell
@@ -49,10 +50,12 @@ class Ledger:
         self.path = path
         self._base = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         self._base.row_factory = sqlite3.Row
+        self.outbox = Outbox(self._base)
         self.fresh = False
         try:
             self._set_up()
             tally.prepare(self._base)
+            self.outbox.prepare()
         except sqlite3.OperationalError:
             self._base.close()
             raise

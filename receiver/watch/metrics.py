@@ -20,6 +20,7 @@ HELP: Final = {
     "tapdeck_kernel_drops_total": "Datagrams that the kernel had no room for, of all programs of the host.",
     "tapdeck_relay_connected": "Whether the relay hears us (1) or not (0). Absent where no relay is configured.",
     "tapdeck_free_bytes": "Free space on the file system of [storage].directory.",
+    "tapdeck_hook_deliveries_total": "Calls of hooks: delivered, failed (tried again), dropped. Absent without hooks.",
     "tapdeck_build_info": "1, with the version as a label.",
 }
 """Every family that there is, by the name under which Prometheus stores it."""
@@ -37,6 +38,7 @@ class Facts(NamedTuple):
     kernel_drops: int
     relay: bool | None
     free_octets: int | None
+    hooks: Mapping[str, int] | None  # by result
 
 
 def exposed(facts: Facts, accept: str = "") -> tuple[bytes, str]:
@@ -66,6 +68,7 @@ class _Once(Collector):
         yield from _counter("tapdeck_kernel_drops_total", facts.kernel_drops)
         yield from _gauge("tapdeck_relay_connected", facts.relay)
         yield from _gauge("tapdeck_free_bytes", facts.free_octets)
+        yield from _counter("tapdeck_hook_deliveries_total", facts.hooks, "result")
         yield from _gauge("tapdeck_build_info", {facts.version: 1}, "version")
 
 

@@ -67,7 +67,8 @@ def test_promtool_is_content(arguments: tuple[str, ...]) -> None:
 def test_an_alert_that_never_fires_would_be_noticed(alert: str, tmp_path: Path) -> None:
     folder = tmp_path / "config" / "prometheus"
     folder.mkdir(parents=True)
-    mute = re.sub(r"expr: (>-\s+)?", r"expr: \1vector(0) == 1 and on () ", RULES[alert], count=1)
+    never = r"expr: >-\n          vector(0) == 1 and on () (\1)\n        "
+    mute = re.sub(r"expr: (?:>-\s+)?(.*?)\n {8}(?=for:|labels:)", never, RULES[alert], count=1, flags=re.DOTALL)
     (folder / ALERTS.name).write_text(TEXT.replace(RULES[alert], mute))
     (tmp_path / "tests" / "config").mkdir(parents=True)
     copy = tmp_path / "tests" / "config" / TESTS.name
