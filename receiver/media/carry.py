@@ -1,130 +1,126 @@
-"""How a hook is called: a web server by POST, signed; a program with the document on its standard input.
+"""A tap out of one memory and into another: what a next version, or other settings, need to go on with it (rule D7).
 
-Signed by the conventions of Standard Webhooks: ``webhook-id``, ``webhook-timestamp``, and ``webhook-signature`` with
-``v1,`` and the base64 of HMAC-SHA256 over ``id.timestamp.document``. A key that begins with ``whsec_`` is base64, as
-these conventions have it; any other is taken as it is.
+Columns are told by their names, so a version that knows more of them, or fewer, or has them elsewhere, understands what
+it knows. Numbers of rows and streams are told relative to the tap. Of the ring goes along what is not in the part yet:
+[playout, edge) of every row, those of candidates with it, so probation costs no sound here either (rule A3).
+
+`pack` reads committed columns; `unpack` is part of the present turn, and done again it does the same.
 """
 
-import asyncio
-import base64
-import binascii
-import hashlib
-import hmac
-import os
-import signal
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Any, Final
 
-import aiohttp
+import numpy as np
 
-from receiver import __version__, tables
-from receiver.control.hooks import Call, Hook, HookFailed
-from receiver.settings import ConfigError, Settings
+from receiver.media.census import NOBODY
+from receiver.media.columns import Role
+from receiver.media.joining import Joining
+from receiver.media.state import Records, State
+from receiver.media.timeline import Timeline
 
-LONGEST_KEY: Final = 65_536  # octets
-ENCODED: Final = b"whsec_"
+Carried = dict[str, Any]
+"""``tap``: its columns; ``rows``: columns and samples of each; ``streams``: columns. Plain values and octets."""
 
-
-class Web:
-    """Calls a URL. ``key`` None: nothing is signed."""
-
-    def __init__(self, url: str, key: bytes | None, timeout_s: float) -> None:
-        self._url, self._key = url, key
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
-
-    async def __call__(self, call: Call) -> None:
-        """Any status from 200 to 299 is a yes. No redirect is followed: the operator said where."""
-        headers = {
-            "Content-Type": "application/json", "User-Agent": f"tapdeck/{__version__}", "webhook-id": call.id,
-            "webhook-timestamp": str(call.at_s),
-        }  # fmt: skip
-        if self._key is not None:
-            headers["webhook-signature"] = signature(self._key, call)
-        try:
-            # Calls are rare, and a session of its own can be left hanging nowhere.
-            async with (
-                aiohttp.ClientSession(timeout=self._timeout) as session,
-                session.post(self._url, data=call.document, headers=headers, allow_redirects=False) as answer,
-            ):
-                if not 200 <= answer.status < 300:
-                    raise HookFailed(f"HTTP status {answer.status}")
-        except TimeoutError:
-            raise HookFailed(f"no answer within {self._timeout.total:g} s") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise HookFailed(getattr(error, "strerror", None) or type(error).__name__) from error
+SAMPLE: Final = np.dtype("<i2")
 
 
-class Program:
-    """Calls a program, not through a shell."""
+class Carry:
+    """Takes taps out of a state and puts them into one."""
 
-    def __init__(self, command: Sequence[str], timeout_s: float) -> None:
-        self._command, self._timeout_s = tuple(command), timeout_s
+    def __init__(self, state: State, timeline: Timeline, joining: Joining) -> None:
+        self._state, self._timeline, self._joining = state, timeline, joining
 
-    async def __call__(self, call: Call) -> None:
-        """Exit status 0 is a yes. What has not ended in time is killed, with all that it started."""
-        environ = os.environ | {"TAPDECK_EVENT": call.event, "TAPDECK_DELIVERY": call.id}
-        for name in [name for name in environ if name.startswith(("TAPDECK_HTTP", "TAPDECK_RELAY", "SIGNALWIRE_"))]:
-            del environ[name]  # our secrets are none of its business (rule D9)
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command, env=environ, process_group=0, stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-            )  # fmt: skip
-        except OSError as error:
-            raise HookFailed(f"cannot be started: {error.strerror}") from error
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                with suppress(ConnectionError):  # it need not read what it is told
-                    await process.communicate(call.document)
-                await process.wait()
-        except TimeoutError:
-            raise HookFailed(f"not done within {self._timeout_s:g} s") from None
-        finally:
-            if process.returncode is None:  # else its number may be somebody else's by now
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
-        if process.returncode:
-            raise HookFailed(f"exit status {process.returncode}")
+    def pack(self, slot: int) -> Carried:
+        """All that the committed columns and the ring know of a tap."""
+        live = self._state.live
+        rows = np.flatnonzero(live.rows["tap"] == slot).tolist()
+        streams = np.flatnonzero((live.streams["tap"] == slot) & (live.streams["role"] != Role.FREE)).tolist()
+        numbers = {row: number for number, row in enumerate(rows)}
+        order = {stream: number for number, stream in enumerate(streams)}
+        tap = _plain(live.taps, slot)
+        tap["row"], tap["stream"] = numbers.get(tap["row"], NOBODY), order.get(tap["stream"], NOBODY)
+        carried = [_plain(live.streams, stream) for stream in streams]
+        for stream in carried:
+            stream["row"] = numbers.get(stream["row"], NOBODY)
+        return {"tap": tap, "rows": [self._row(row) for row in rows], "streams": carried}
+
+    def unpack(self, slot: int, carried: Carried, rows: Sequence[int]) -> None:
+        """Put a tap into a free slot; ``rows`` are idle and allocated, one for each of its own.
+
+        Raises ``ValueError`` for one that does not fit here: its ring was longer, or there are too few streams left.
+        Nothing is changed then.
+        """
+        state, now, census = self._state, self._state.now, self._joining.census
+        if any(len(row["samples"]) > state.shape.window * SAMPLE.itemsize for row in carried["rows"]):
+            raise ValueError("its ring is longer than [media].window_ms allows now")
+        streams = [census.enrol(slot) for _ in carried["streams"]]
+        if NOBODY in streams:
+            for stream in streams:
+                if stream != NOBODY:
+                    census.leave(stream)
+            raise ValueError("no stream is left for it")
+        state.wipe("taps", slot)
+        _fill(now.taps, slot, carried["tap"])
+        now.taps["row"][slot] = _chosen(rows, carried["tap"]["row"])
+        now.taps["stream"][slot] = _chosen(streams, carried["tap"]["stream"])
+        for row, told in zip(rows, carried["rows"], strict=True):
+            self._put_row(slot, row, told)
+        for stream, told in zip(streams, carried["streams"], strict=True):
+            state.wipe("streams", stream)
+            _fill(now.streams, stream, told)
+            now.streams["tap"][stream], now.streams["row"][stream] = slot, _chosen(rows, told["row"])
+
+    def _row(self, row: int) -> dict[str, Any]:
+        told = _plain(self._state.live.rows, row)
+        pieces = self._timeline.views(row, told["playout"], told["edge"])
+        return told | {"samples": b"".join(piece.astype(SAMPLE).tobytes() for piece in pieces)}
+
+    def _put_row(self, slot: int, row: int, told: dict[str, Any]) -> None:
+        """What lies below ``playout`` is in the part, so all four cursors stand there (rule K4)."""
+        state, playout = self._state, told["playout"]
+        state.wipe("rows", row)
+        _fill(state.now.rows, row, told)
+        self._timeline.hand_out(row, playout)
+        state.now.rows["tap"][row] = slot
+        samples = np.frombuffer(told["samples"], SAMPLE)
+        taken = 0
+        for piece in self._timeline.views(row, playout, playout + samples.size):
+            piece[:] = samples[taken : taken + piece.size]
+            taken += piece.size
 
 
-def hooks_of(settings: Settings) -> list[Hook]:
-    """What ``[[hook]]`` says. Raises `ConfigError` where a file of a secret cannot be read. Blocking."""
-    return [_hook(number, each) for number, each in enumerate(settings.hook)]
+def _chosen(numbers: Sequence[int], which: int) -> int:
+    return numbers[which] if which >= 0 else NOBODY
 
 
-def signature(key: bytes, call: Call) -> str:
-    """What proves to a receiver that we said it, and when."""
-    signed = b"%s.%d.%s" % (call.id.encode(), call.at_s, call.document)
-    return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+def _plain(table: Records, at: int) -> dict[str, Any]:
+    """One record as names and plain values."""
+    told: dict[str, Any] = {}
+    for name in table.dtype.names or ():
+        column = table[name]
+        if column.dtype.names is None:
+            value = column[at].tolist()
+            told[name] = value.decode() if isinstance(value, bytes) else value
+        elif column.ndim == 1:
+            told[name] = _plain(column, at)
+        else:
+            told[name] = [_plain(column[at], each) for each in range(column.shape[1])]
+    return told
 
 
-def _hook(number: int, hook: tables.Hook) -> Hook:
-    if hook.url is None:
-        name, shown = "\0".join(("command", *hook.command)), hook.command[0]
-        return Hook(_digest(name), shown, Program(hook.command, hook.timeout_s))
-    key = None if hook.secret_file is None else _key(f"hook[{number}].secret_file", Path(hook.secret_file))
-    return Hook(_digest(f"url\0{hook.url}"), urlsplit(hook.url).hostname or "", Web(hook.url, key, hook.timeout_s))
-
-
-def _digest(name: str) -> str:
-    """A URL may hold a secret, and the ledger is read by people."""
-    return hashlib.sha256(name.encode()).hexdigest()[:16]
-
-
-def _key(where: str, file: Path) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            key = opened.read(LONGEST_KEY).strip()
-        if key.startswith(ENCODED):
-            key = base64.b64decode(key.removeprefix(ENCODED), validate=True)
-    except OSError as error:
-        raise ConfigError([f"{where}: expected a readable file, found {file} ({error.strerror})"]) from error
-    except binascii.Error:
-        raise ConfigError([f"{where}: expected base64 behind whsec_, found something else in {file}"]) from None
-    if not key:
-        raise ConfigError([f"{where}: expected a key, found nothing in {file}"])
-    return key
+def _fill(table: Records, at: int, told: dict[str, Any]) -> None:
+    """The other way round; what one side does not know is left alone."""
+    for name in table.dtype.names or ():
+        if name not in told:
+            continue
+        column, value = table[name], told[name]
+        if column.dtype.names is None and column.ndim == 1:
+            column[at] = value
+        elif column.dtype.names is None:
+            fits = min(len(value), column.shape[1])
+            column[at, :fits] = value[:fits]
+        elif column.ndim == 1:
+            _fill(column, at, value)
+        else:
+            for each, one in enumerate(value[: column.shape[1]]):
+                _fill(column[at], each, one)

@@ -46,3 +46,10 @@ def test_twice_is_once(ledger: Ledger) -> None:
     before = list(ledger._base.iterdump())
     assert take_stock(ledger, repaired, lambda summary: None, NOON + 1) == (0, 0)
     assert list(ledger._base.iterdump()) == before
+
+
+def test_d7_a_tap_that_goes_on_is_left_alone(ledger: Ledger) -> None:
+    for number in (1, 2):
+        ledger.ask(tap(number, state="receiving"))
+    assert take_stock(ledger, [], lambda summary: None, NOON, {"tap-001"}) == (0, 1)
+    assert [row.id for row in ledger.open_taps()] == ["tap-001"]

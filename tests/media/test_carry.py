@@ -30,6 +30,10 @@ def moved(rig: Rig, slot: int = 0, to: int = 0, **shape: Any) -> Rig:
     carry(other).unpack(to, told, list(range(to, to + len(told["rows"]))))
     other.commit()
     other.parts[to] = rig.parts[slot]
+    for row in np.flatnonzero(other.state.live.rows["tap"] == to).tolist():
+        playout = other.state.live.rows["playout"][row]
+        cursors = other.state.cleared, other.state.committed, other.state.written, other.state.live.rows["freed"]
+        assert [each[row] for each in cursors] == [playout] * 4, "rule K4: what lies below is in the part"
     return other
 
 
