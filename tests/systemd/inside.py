@@ -15,6 +15,7 @@ import traceback
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ from receiver.lab.process import SenderProcess
 URL = "http://127.0.0.1:8080"
 HERE = Path("/scenario")
 STORAGE = Path("/var/lib/tapdeck")
+TAKEN = Path("/var/lib/tapdeck-job")
+CONFIG = Path("/etc/tapdeck/tapdeck.toml")
+UNIT = Path("/etc/systemd/system/tapdeck.service")
+CROWD = 200
 DROP_INS = Path("/run/systemd/system/tapdeck.service.d")
 PATIENCE_S = 40.0
 SHOWN = ("ActiveState", "SubState", "Result", "MainPID", "NFileDescriptorStore", "NRestarts", "StatusText",
@@ -53,11 +58,12 @@ def service() -> Facts:
     return {name: int(value) if value.isdecimal() else value for name, value in facts.items()}
 
 
-def ask(path: str, body: object = None, method: str | None = None) -> Any:
+def ask(path: str, body: object = None, token: str = "") -> Any:
     """The daemon's answer; an empty one where nobody answers."""
     octets = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(URL + path, octets, {"Authorization": f"Bearer {token}"} if token else {})
     try:
-        with urllib.request.urlopen(urllib.request.Request(URL + path, octets, method=method), timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -206,10 +212,33 @@ def watchdog_of_a_worker() -> Facts:
 
 
 def reload() -> Facts:
-    before = service()["MainPID"]
+    """With another codec in the configuration."""
+    before, config = service()["MainPID"], CONFIG.read_text()
+    CONFIG.write_text(f'{config}taps.codec = "PCMA"\n')
     status = systemctl("reload", "tapdeck")
+    until("it was read", lambda: "was read anew" in journal("-u", "tapdeck", "-n", "5", "-o", "cat"))
+    told = ask("/v1/taps", {"source": "any"})
+    ask(f"/v1/taps/{told['id']}/stop?wait=ready", {})
+    CONFIG.write_text(config)
+    systemctl("reload", "tapdeck")
+    return {"status": status, "same": service()["MainPID"] == before, "codec": told["device"]["params"]["codec"],
+            **service()}  # fmt: skip
+
+
+def credential() -> Facts:
+    """A secret in a file that root alone can read, by the unit's own line."""
+    (line,) = (each for each in UNIT.read_text().splitlines() if each.startswith("#LoadCredential=http.token"))
+    secret = Path(line.rpartition(":")[2])
+    secret.write_text("of the credential")
+    secret.chmod(0o600)
+    with configured(line.lstrip("#")):
+        systemctl("restart", "tapdeck")
+        until("ready", ready)
+        without, wrong = ask("/v1/taps").get("status"), ask("/v1/taps", token="another").get("status")
+        right = ask("/v1/taps", token="of the credential")
+    systemctl("restart", "tapdeck")
     until("ready", ready)
-    return {"status": status, "same": service()["MainPID"] == before, **service()}
+    return {"without": without, "wrong": wrong, "right": "taps" in right, "said": sorted(right)}
 
 
 def job() -> Facts:
@@ -218,9 +247,36 @@ def job() -> Facts:
     until("everything is taken", lambda: not list((STORAGE / "ready").iterdir()))
     tap = Tap("job", 2)
     told = tap.end()
-    taken = Path("/var/lib/tapdeck-job") / str(told["recording_id"])
+    taken = TAKEN / str(told["recording_id"])
     until("the next one is taken", taken.is_dir)
     return {"tap": told, "owner": _mode(taken), "damaged": (taken.parent / "damaged").exists()}
+
+
+def crowd() -> Facts:
+    """Two hundred taps: handed over, then stopped as they are."""
+    logs = HERE / "logs" / "crowd"
+    logs.mkdir(parents=True)
+    callers = tuple(Caller(id=number, seconds=10, weather="lossy") for number in range(1, CROWD + 1))
+    with SenderProcess(Plan(callers=callers, seed=7, log=str(logs))) as sender:
+        with ThreadPoolExecutor(20) as pool:
+            taps = list(pool.map(lambda source: ask("/v1/taps", {"source": source}), sender.sources))
+        sender.go([tap["uri"].removeprefix("rtp://") for tap in taps])
+        until("all receive", lambda: ask("/readyz")["taps"].get("receiving") == CROWD)
+        until("all are stored", lambda: service()["NFileDescriptorStore"] == CROWD + 1)
+        before, began = service()["MainPID"], time.monotonic()
+        systemctl("restart", "tapdeck")
+        until("another process", lambda: service()["MainPID"] not in (0, before))
+        until("it is ready", ready)
+        away = time.monotonic() - began
+        sender.wait(60.0)
+    began = time.monotonic()
+    systemctl("stop", "tapdeck")
+    stopped = time.monotonic() - began
+    named = {tap["recording_id"]: number for number, tap in enumerate(taps, 1)}
+    until("the job has taken them", lambda: all((TAKEN / name).is_dir() for name in named))
+    drops = Path("/proc/net/snmp").read_text().split("Udp: ")[2].split()[4]
+    systemctl("start", "tapdeck")
+    return {"away_s": away, "stop_s": stopped, "recordings": named, "kernel_drops": int(drops)}
 
 
 def stop() -> Facts:
@@ -231,7 +287,7 @@ def stop() -> Facts:
     began = time.monotonic()
     status = systemctl("stop", "tapdeck")
     took = time.monotonic() - began
-    taken = Path("/var/lib/tapdeck-job") / tap.told["recording_id"]
+    taken = TAKEN / tap.told["recording_id"]
     until("the job has taken it", taken.is_dir)
     spool = [each.name for each in (STORAGE / "spool").iterdir() if each.suffix == ".part"]
     return {"status": status, "seconds": took, "recording_id": tap.told["recording_id"], "spool": spool, **service()}
@@ -268,7 +324,7 @@ def main() -> None:
     results: dict[str, Facts] = {}
     for scenario in (
         start, sandbox, restart, restart_of_a_changed_version, kill, watchdog_of_the_main_process,
-        watchdog_of_a_worker, reload, job, stop, wrong_configuration,
+        watchdog_of_a_worker, reload, credential, job, crowd, stop, wrong_configuration,
     ):  # fmt: skip
         began = time.monotonic()
         try:

@@ -19,7 +19,7 @@ from tests.tools import needs
 pytestmark = [pytest.mark.all, needs("debootstrap", "systemd-nspawn"), pytest.mark.timeout(600)]
 
 CONFIG = """media.bind = "127.0.0.1"
-media.max_taps = 64
+media.max_taps = 256
 media.cooldown_s = 1
 """
 GONE_ON = {"state": "finished", "outcome": "complete", "ending": "stopped"}
@@ -58,10 +58,10 @@ class Played:
         assert "failed" not in facts, facts["failed"]
         return facts
 
-    def proves(self, recording: str, logs: str, ending: str = "stopped") -> None:
+    def proves(self, recording: str, logs: str, ending: str = "stopped", caller: int = 1) -> None:
         """The recording holds every sample that was sent, at its place."""
         (sidecar,) = (self.taken / recording).glob("*.json")
-        found = prove(sidecar, file_of(self._machine.scenario / "logs" / logs, 1), Expected(ending=ending))
+        found = prove(sidecar, file_of(self._machine.scenario / "logs" / logs, caller), Expected(ending=ending))
         assert found.exact, str(found)
         assert found.received > 0
 
@@ -128,6 +128,21 @@ def test_p3_d7_a_process_that_hangs_starves_the_watchdog_and_the_tap_goes_on(who
 def test_d8_a_reload_is_taken_by_the_same_process(played: Played) -> None:
     told = played.of("reload")
     assert (told["status"], told["same"], told["ActiveState"]) == (0, True, "active")
+    assert told["codec"] == "PCMA"
+
+
+def test_d9_a_secret_comes_by_a_credential(played: Played) -> None:
+    told = played.of("credential")
+    assert (told["without"], told["wrong"], told["right"]) == (401, 401, True), told
+    assert "of the credential" not in played.journal
+
+
+def test_p3_two_hundred_taps_are_handed_over_and_then_stopped(played: Played) -> None:
+    told = played.of("crowd")
+    assert told["kernel_drops"] == 0
+    assert len(told["recordings"]) == 200
+    for recording, caller in told["recordings"].items():
+        played.proves(recording, "crowd", ending="shutdown", caller=caller)
 
 
 def test_the_example_job_takes_what_was_there_and_what_comes(played: Played) -> None:
