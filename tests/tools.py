@@ -29,6 +29,9 @@ PACKAGES = {
     "sox": "sox",
     "soxi": "sox",
     "sysctl": "procps",
+    "systemd-analyze": "systemd",
+    "systemd-nspawn": "systemd-container",
+    "systemd-sysusers": "systemd",
     "tshark": "tshark",
     "yq": "yq",
 }
