@@ -371,7 +371,7 @@ async def test_d7_memories_of_earlier_processes_are_offered_first_and_what_the_w
     os.kill(pid_of(crew), signal.SIGKILL)
     await owner.until(lambda: owner.story.count("began 0") == 2)
     assert told(tmp_path)[1][0] == ("Configure", 1)
-    assert owner.asked_who_lives == 1, "the next life is a worker's death, no hand-over: all that its memory holds lives"
+    assert owner.asked_who_lives == 1, "the next life is a worker's death, and all that its memory holds lives"
     assert owner.kept == [before], "said once"
     await crew.stop(10)
     with pytest.raises(OSError, match="Bad file descriptor"):

@@ -67,8 +67,10 @@ class Handover:
         return msgspec.msgpack.encode(Positions(FORM, MEANING, taps))
 
     def leave(self, positions: bytes) -> None:
-        """Write them down, whole or not at all. Blocking, but no sync: sockets do not outlive a power cut either. A disk
-        that refuses is only said, because the memory itself is the first choice."""
+        """Write them down, whole or not at all. Blocking, but no sync: sockets do not outlive a power cut either.
+
+        A disk that refuses is only said, because the memory itself is the first choice.
+        """
         name = names.positions(self._worker)
         try:
             descriptor = self._files.create(f"{name}.tmp", afresh=True)
