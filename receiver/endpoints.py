@@ -5,6 +5,31 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 
+class Source(NamedTuple):
+    """From where sound is admitted: a policy of rules B, and the sender's address (port 0: any port)."""
+
+    policy: str
+    announced: tuple[str, int] | None
+
+
+def source(text: str) -> Source:
+    """Read a sender: "any", an address, or address:port (IPv6 with a port in brackets). Raises ``ValueError``."""
+    if text == "any":
+        return Source("any", None)
+    try:
+        return Source("address", (str(ip_address(text.removeprefix("[").removesuffix("]"))), 0))
+    except ValueError:
+        pass
+    host, _, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535) or (":" in host) != bracketed:
+            raise ValueError
+        return Source("exact", (str(ip_address(host[1:-1] if bracketed else host)), int(port)))
+    except ValueError:
+        raise ValueError('"address", "address:port" or "any"') from None
+
+
 class Door(NamedTuple):
     """What a URL says of a server. ``path``: in front of every route, without a slash at its end."""
 

@@ -35,7 +35,6 @@ AWAITED: Mapping[str, Awaited] = {
     "storage.encoding": Awaited(("pcm16",), _SOURCES),
     "storage.reserve_mb": Awaited((64,), "the watch over free space"),
     "storage.keep_days": Awaited((0,), "the removal of old recordings"),
-    "listen": Awaited(((),), "ports that are always open (version 0.4)"),
 }
 """Keys of the contract that this version knows and cannot honour in full. Nothing else is left out."""
 

@@ -19,7 +19,7 @@ from msgspec.structs import fields
 from receiver.endpoints import endpoint
 from receiver.forms import value_of
 from receiver.origins import ConfigError, Found, Gathering, Keys, gather
-from receiver.tables import Hook, Record, Text, wrong_hooks
+from receiver.tables import Hook, Listen, Record, Text, wrong_hooks, wrong_ports
 
 __all__ = ["CLOCK_RATE", "ConfigError", "Loaded", "Row", "Settings", "explain", "load", "read"]
 
@@ -181,9 +181,6 @@ class Log(Struct, frozen=True, kw_only=True):
     format: Literal["auto", "json", "console"] = "auto"
 
 
-Table = dict[str, Any]
-
-
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything that can be set; checked as a whole."""
 
@@ -195,7 +192,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ws: Ws = field(default_factory=Ws)
     daemon: Daemon = field(default_factory=Daemon)
     log: Log = field(default_factory=Log)
-    listen: tuple[Table, ...] = ()
+    listen: tuple[Listen, ...] = ()
     record: tuple[Record, ...] = ()
     hook: tuple[Hook, ...] = ()
 
@@ -310,6 +307,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield 'media.allow: expected at least one address or network, because media.source is "allow-list"; found none'
     yield from _of_the_relay(settings)
     yield from wrong_hooks(settings.hook)
+    yield from wrong_ports(settings.listen, media.allow)
     ws = settings.ws
     if (ws.listen is None) != (ws.uri is None):
         missing = "uri" if ws.uri is None else "listen"

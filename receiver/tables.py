@@ -1,13 +1,36 @@
-"""The arrays of tables of the configuration: ``[[record]]`` and ``[[hook]]``."""
+"""The arrays of tables of the configuration: ``[[listen]]``, ``[[record]]`` and ``[[hook]]``."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from receiver.endpoints import Source, source
 from receiver.forms import web_url
 
 Text = Annotated[str, Meta(min_length=1)]
+
+
+class Listen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One ``[[listen]]``: a port that is always open; what comes there is recorded, one recording after the other.
+
+    ``label`` is KEY=VALUE. ``source`` None: whoever is in ``[media].allow``.
+    """
+
+    port: Annotated[int, Meta(ge=1_024, le=65_535)]
+    codec: Literal["PCMU", "PCMA"] = "PCMU"
+    label: Annotated[str, Meta(pattern="^[^=]+=")] | None = None
+    source: Text | None = None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """As a tap has them."""
+        key, _, value = (self.label or "").partition("=")
+        return {key: value} if key else {}
+
+    def admitted(self) -> Source:
+        """Who may send. Raises ``ValueError``."""
+        return Source("allow-list", None) if self.source is None else source(self.source)
 
 
 class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,6 +49,23 @@ class Hook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     url: Text | None = None
     secret_file: Text | None = None
     timeout_s: Annotated[float, Meta(ge=0.1, le=600)] = 10
+
+
+def wrong_ports(listens: Sequence[Listen], allow: Sequence[str]) -> Iterator[str]:
+    """What is wrong with ``[[listen]]`` although each value has the right type."""
+    ports = []
+    for number, listen in enumerate(listens):
+        where = f"listen[{number}]"
+        if listen.port in ports:
+            yield f"{where}.port: expected another one than before, found {listen.port} again"
+        if listen.source is None and not allow:
+            expected = '"address", "address:port" or "any", because [media].allow is empty'
+            yield f"{where}.source: expected {expected}; found none"
+        try:
+            listen.admitted()
+        except ValueError as error:
+            yield f"{where}.source: expected {error}, found {listen.source!r}"
+        ports.append(listen.port)
 
 
 def wrong_hooks(hooks: Sequence[Hook]) -> Iterator[str]:

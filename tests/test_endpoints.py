@@ -2,7 +2,7 @@
 
 import pytest
 
-from receiver.endpoints import Door, door, endpoint, url_of
+from receiver.endpoints import Door, Source, door, endpoint, source, url_of
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,25 @@ def test_a_url_may_name_a_folder_and_leave_out_the_port() -> None:
 def test_anything_else_is_no_url(url: str) -> None:
     with pytest.raises(ValueError, match=r"^something like http://127\.0\.0\.1:8080$"):
         door(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "policy", "announced"),
+    [
+        ("any", "any", None),
+        ("192.0.2.7", "address", ("192.0.2.7", 0)),
+        ("192.0.2.7:4000", "exact", ("192.0.2.7", 4000)),
+        ("2001:db8::7", "address", ("2001:db8::7", 0)),
+        ("[2001:db8::7]:4000", "exact", ("2001:db8::7", 4000)),
+    ],
+)
+def test_a_sender_is_anybody_an_address_or_an_address_and_a_port(
+    text: str, policy: str, announced: tuple[str, int] | None
+) -> None:
+    assert source(text) == Source(policy, announced)
+
+
+@pytest.mark.parametrize("text", ["", "x", "192.0.2.7:", "192.0.2.7:0", "2001:db8::7:4000x", "host.example:4000"])
+def test_who_is_no_sender_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r'"address", "address:port" or "any"'):
+        source(text)

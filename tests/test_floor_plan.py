@@ -19,7 +19,7 @@ OURS: dict[str, Set[str]] = {
     "endpoints": set(),
     "forms": {"archive.names", "endpoints"},
     "settings": {"origins", "forms", "endpoints", "tables"},
-    "tables": {"forms"},
+    "tables": {"forms", "endpoints"},
     "socketpair": set(),
     "link": {"socketpair"},
     "crew": {"link", "socketpair"},
@@ -29,7 +29,7 @@ OURS: dict[str, Set[str]] = {
     "archive": {"media.block"},
     "ledger": set(),
     "control": {"link", "ledger", "forms"},
-    "api": {"control", "ledger", "watch", "archive.sidecar"},
+    "api": {"control", "ledger", "watch", "archive.sidecar", "endpoints"},
     "watch": {"settings"},
     "worker": {"link", "socketpair", "net", "wire", "media", "archive", "watch"},
     "daemon": {

@@ -1,11 +1,11 @@
-"""``[[hook]]``: either a program or a URL, each once, and nothing that is read and ignored."""
+"""The arrays of tables: whole, each once, and nothing that is read and ignored."""
 
 from pathlib import Path
 
 import pytest
 
 from receiver.settings import ConfigError, load
-from receiver.tables import Hook
+from receiver.tables import Hook, Listen
 
 
 def loaded(folder: Path, *hooks: str) -> tuple[Hook, ...]:
@@ -39,4 +39,37 @@ def test_a_url_and_a_program_are_hooks(tmp_path: Path) -> None:
 def test_a_hook_that_means_nothing_stops_the_start(tmp_path: Path, hooks: list[str], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         loaded(tmp_path, *hooks)
+    assert said in str(caught.value)
+
+
+def listens(folder: Path, *tables: str, allow: str = "[]") -> tuple[Listen, ...]:
+    file = folder / "tapdeck.toml"
+    file.write_text(f"media.allow = {allow}\n" + "".join(f"[[listen]]\n{table}\n" for table in tables))
+    return load(file, {}).listen
+
+
+def test_a_port_that_is_always_open(tmp_path: Path) -> None:
+    one, two = listens(
+        tmp_path, 'port = 30000\ncodec = "PCMA"\nlabel = "gate=3=x"\nsource = "203.0.113.7:9"', "port = 30001",
+        allow='["192.0.2.0/24"]',
+    )  # fmt: skip
+    assert (one.port, one.codec, one.labels) == (30_000, "PCMA", {"gate": "3=x"})
+    assert one.admitted() == ("exact", ("203.0.113.7", 9))
+    assert (two.codec, two.labels, two.admitted()) == ("PCMU", {}, ("allow-list", None))
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        (["port = 30000"], "listen[0].source: expected"),
+        (['port = 30000\nsource = "x"'], "listen[0].source: expected"),
+        (['port = 30000\nsource = "any"', 'port = 30000\nsource = "any"'], "listen[1].port: expected another one"),
+        (['port = 80\nsource = "any"'], "(look at listen[0].port)"),
+        (['port = 30000\nsource = "any"\nlabel = "x"'], "(look at listen[0].label)"),
+        (['port = 30000\nsource = "any"\ncodec = "OPUS"'], "(look at listen[0].codec)"),
+    ],
+)
+def test_a_port_that_means_nothing_stops_the_start(tmp_path: Path, tables: list[str], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        listens(tmp_path, *tables)
     assert said in str(caught.value)

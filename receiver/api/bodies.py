@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
+from receiver import endpoints
 from receiver.api.house import House
 from receiver.api.problems import Trouble, bad
 from receiver.control.means import NotNow
@@ -65,13 +66,6 @@ class PatchBody(Struct, forbid_unknown_fields=True):
     node_id: Name | None = None
     control_id: Name | None = None
     labels: Labels | None = None
-
-
-class Source(NamedTuple):
-    """From where sound is admitted: a policy of rules B, and the sender's address (port 0: any port)."""
-
-    policy: str
-    announced: tuple[str, int] | None
 
 
 class Page(NamedTuple):
@@ -165,30 +159,20 @@ def _refuse_what_comes_later(body: TapBody, codec: str, layout: str) -> None:
             raise bad("not_in_this_version", f"{name}: this version does not have it yet")
 
 
-def source_of(text: str | None, allow_list: bool) -> Source:
+def source_of(text: str | None, allow_list: bool) -> endpoints.Source:
     """Read ``source``: "any", an address, or address:port (IPv6 with a port in brackets)."""
     if text is None:
         if allow_list:
-            return Source("allow-list", None)
+            return endpoints.Source("allow-list", None)
         raise bad(
             "source",
             'source: expected "address", "address:port" or "any"; without one the sender must be in [media].allow',
             '"any" records whoever sends first: ask for it only where nobody else can reach the port',
         )
-    if text == "any":
-        return Source("any", None)
     try:
-        return Source("address", (str(ip_address(text.removeprefix("[").removesuffix("]"))), 0))
-    except ValueError:
-        pass
-    host, _, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    try:
-        if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65_535) or (":" in host) != bracketed:
-            raise ValueError
-        return Source("exact", (str(ip_address(host[1:-1] if bracketed else host)), int(port)))
-    except ValueError:
-        raise bad("source", f'source: expected "address", "address:port" or "any", found {text!r}') from None
+        return endpoints.source(text)
+    except ValueError as error:
+        raise bad("source", f"source: expected {error}, found {text!r}") from None
 
 
 def where_of(request: web.Request) -> tuple[Where, Page]:

@@ -89,6 +89,7 @@ def seat(tap: Tap) -> Seat:
         worker=tap.worker,
         slot=tap.slot,
         port=tap.port,
+        fixed=tap.wish.fixed is not None,
         policy=tap.wish.policy,
         announced=tap.wish.announced,
         own=tap.wish.own,

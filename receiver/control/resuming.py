@@ -22,7 +22,7 @@ def tap_of(row: TapRow, limits: Limits, now_ns: int, unix_ns: int) -> Tap | None
     """
     if row.seat is None or row.outcome is not None or (row.port is None and row.device != "ws"):
         return None
-    state = State(row.state)
+    state, wish = State(row.state), _wish(row, row.seat)
     reached_unix_ns = {
         State.LISTENING: row.listening_ns,
         State.RECEIVING: row.receiving_ns,
@@ -33,8 +33,8 @@ def tap_of(row: TapRow, limits: Limits, now_ns: int, unix_ns: int) -> Tap | None
         worker=row.seat.worker,
         slot=row.seat.slot,
         port=row.seat.port or row.port or 0,
-        wish=_wish(row, row.seat),
-        limits=limits,
+        wish=wish,
+        limits=limits.of(wish),
         requested_unix_ns=row.requested_ns,
         since_ns=now_ns - max(0, unix_ns - reached_unix_ns),
         secret_digest=row.seat.secret,
@@ -66,4 +66,5 @@ def _wish(row: TapRow, seat: Seat) -> Wish:
         control_id=None if seat.own else row.control_id,
         device=row.device or "rtp",
         own=seat.own,
+        fixed=seat.port if seat.fixed else None,
     )

@@ -87,7 +87,7 @@ class Roster:
             slot=self._places.take(worker),
             port=berth.number,
             wish=wish,
-            limits=self._means.limits,
+            limits=self._means.limits.of(wish),
             requested_unix_ns=self._means.unix_ns(),
             since_ns=self._means.clock_ns(),
             uri=berth.uri,

@@ -129,6 +129,10 @@ class Limits(NamedTuple):
     silence_ns: int | None
     longest_ns: int | None
 
+    def of(self, wish: "Wish") -> "Limits":
+        """Those of one tap."""
+        return self if wish.fixed is None else self._replace(start_ns=None)
+
 
 class Wish(NamedTuple):
     """What somebody asked for. ``law`` is the payload type (0 PCMU, 8 PCMA); ``source`` as it was asked, in words.
@@ -149,6 +153,7 @@ class Wish(NamedTuple):
     control_id: str | None = None
     device: str = "rtp"
     own: bool = False
+    fixed: int | None = None  # the port that it must be, of one that is always open: nobody waits for its first packet
 
     @property
     def codec(self) -> str:

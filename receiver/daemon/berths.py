@@ -39,7 +39,7 @@ class Berths:
 
     def take(self, wish: Wish) -> Berth:
         """One for this tap. Raises `NotNow` where none is free."""
-        return self._behind_the_door(wish, self._door) if wish.device == "ws" and self._door else self._port()
+        return self._behind_the_door(wish, self._door) if wish.device == "ws" and self._door else self._port(wish.fixed)
 
     def take_again(self, tap: Tap, descriptors: Sequence[int]) -> Berth:
         """The one that this tap had in an earlier process; the descriptors are ours from now on.
@@ -63,15 +63,15 @@ class Berths:
         """This process goes: what is given back from now on stays with the keeper."""
         self._leaving = True
 
-    def _port(self) -> Berth:
+    def _port(self, fixed: int | None) -> Berth:
         try:
-            port = self._ports.take()
+            port = self._ports.take() if fixed is None else self._ports.fixed(fixed)
         except NoPort as error:
             cooled_s = error.cooled_in_s
             raise NotNow("no_port", str(error), 10 if cooled_s is None else max(1, cooled_s)) from error
         except OSError as error:
-            log.error("no port can be bound", error=str(error))
-            raise NotNow("no_port", f"no port can be bound: {error.strerror}", 10) from error
+            which = "no port can" if fixed is None else f"port {fixed} cannot"
+            raise NotNow("no_port", f"{which} be bound: {error.strerror}", 10) from error
         self._keeper.store(str(port.number), port.socket.fileno())
         return self._at(port)
 

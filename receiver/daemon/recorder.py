@@ -27,6 +27,7 @@ from receiver.daemon.berths import Berths
 from receiver.daemon.calling import hooks_of
 from receiver.daemon.estate import Estate
 from receiver.daemon.relay import Relay
+from receiver.daemon.standing import Standing
 from receiver.ledger.clerk import Clerk
 from receiver.ledger.folder import Folder, FolderError
 from receiver.ledger.rebuild import open_ledger, rebuild
@@ -91,6 +92,10 @@ class Recorder:
         if self.relay is not None:
             self.relay.start()
             self._ends.push_async_callback(self.relay.stop)
+        taps = self._settings.taps
+        self.standing = Standing(self.roster, self.health, self._settings.listen, taps.ptime_ms, taps.direction)
+        self.standing.start()
+        self._ends.push_async_callback(self.standing.close)
         heart = asyncio.ensure_future(self._beat())
         self._ends.callback(heart.cancel)
 
@@ -105,6 +110,7 @@ class Recorder:
     async def finish(self, limit_s: float, hurry: "asyncio.Future[None] | None" = None) -> None:
         """Accept nothing new, end all taps, wait until each has its outcome, the time is up, or ``hurry`` is done."""
         self._stopping = True
+        await self.standing.close()
         if self.relay is not None:
             await self.relay.answer_no_more()
         closing = asyncio.ensure_future(self.roster.close(limit_s))
@@ -118,6 +124,7 @@ class Recorder:
         if not self._stopping:
             self.health.complain("daemon", "draining: no new taps are accepted")
         self.roster.shut("draining", "this daemon is being taken out of service: ask another one")
+        await self.standing.close()
         if self.relay is not None:
             self.relay.client.receive(())
             await self.relay.answer_no_more()
@@ -126,6 +133,7 @@ class Recorder:
         """Rule D7: accept nothing new, stop nothing; `close` leaves what lives to the next process."""
         self._stopping = True
         self.roster.shut()
+        await self.standing.close()
         if self.relay is not None:
             await self.relay.answer_no_more()
             self._estate.remember(self.relay.memory)
@@ -155,6 +163,7 @@ class Recorder:
     def began(self, worker: int) -> None:
         """A worker records."""
         self.health.recover(f"worker {worker}")
+        self.counters.began(worker, time.monotonic_ns())
         self.roster.began(worker)
         self.records.set()
 

@@ -28,6 +28,7 @@ class Seat(Struct, frozen=True, kw_only=True):
     worker: int = 0
     slot: int = 0
     port: int | None = None
+    fixed: bool = False
     policy: str = "announced"
     announced: tuple[str, int] | None = None
     own: bool = False

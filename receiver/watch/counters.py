@@ -32,6 +32,10 @@ class Counters:
         self._noted_ns[worker] = at_ns
         self._mourned.discard(worker)
 
+    def began(self, worker: int, at_ns: int) -> None:
+        """A worker records; its first report is under way."""
+        self._noted_ns[worker] = at_ns
+
     def age_s(self, worker: int, now_ns: int) -> float:
         """How old a worker's newest report is; infinite before the first."""
         return (now_ns - self._noted_ns[worker]) / 1e9 if worker in self._noted_ns else math.inf

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver.api import bodies
-from receiver.api.bodies import DeviceBody, Page, Source, SrtpBody, TapBody, source_of, wish_of
+from receiver.api.bodies import DeviceBody, Page, SrtpBody, TapBody, source_of, wish_of
 from receiver.api.house import Defaults
 from receiver.api.problems import Trouble
 from receiver.control.means import NotNow
+from receiver.endpoints import Source
 from receiver.ledger.store import Where
 
 

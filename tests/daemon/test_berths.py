@@ -89,3 +89,14 @@ async def test_d7_what_is_given_back_is_kept_no_longer_unless_this_process_goes(
     two.release()
     ws.release()
     assert keeper.kept == {str(two.number), f"ws-{ws.number}"}
+
+
+async def test_a_port_that_is_always_open_is_that_one_and_no_other(door: WsDoor) -> None:
+    berths = Berths(pool(), door, Manager(None))
+    one = berths.take(WISH._replace(fixed=27_750))
+    assert one.number == 27_750
+    with pytest.raises(NotNow, match="port 27750 cannot be bound: Address already in use"):
+        berths.take(WISH._replace(fixed=27_750))
+    one.release()
+    again = berths.take(WISH._replace(fixed=27_750))
+    again.release()

@@ -30,6 +30,8 @@ def test_the_newest_report_of_each_worker_counts_once() -> None:
 def test_how_old_a_report_is() -> None:
     counters = Counters()
     assert counters.age_s(0, 5) == math.inf
+    counters.began(0, 4)
+    assert counters.age_s(0, 1_000_000_004) == 1.0
     counters.note(0, {}, {}, 2_000_000_000)
     assert counters.age_s(0, 3_500_000_000) == 1.5
 
