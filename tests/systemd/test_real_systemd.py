@@ -81,7 +81,7 @@ def outlived(played: Played, facts: Facts, logs: str) -> None:
     played.proves(told["recording_id"], logs)
 
 
-def test_it_is_ready_within_two_seconds_and_has_no_rights(played: Played) -> None:
+def test_it_is_ready_when_the_start_returns_and_has_no_rights(played: Played) -> None:
     told = played.of("start")
     assert (told["status"], told["ActiveState"], told["user"]) == (0, "active", "tapdeck")
     assert told["StatusText"] == "0 taps, 0 packets/s; ready"
