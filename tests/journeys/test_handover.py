@@ -1,22 +1,27 @@
 """Rule D7 with a real daemon under a service manager that keeps descriptors: restarts, kills and stops in the middle of
 calls. Every sample that was sent lies at its place, every counter is exact, and nothing of a tap is kept for longer."""
 
+import asyncio
 import json
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from receiver.archive.check import check
 from receiver.lab.plan import Caller, Plan
 from receiver.lab.process import SenderProcess
 from receiver.lab.proof import Expected, prove
 from receiver.lab.senderlog import file_of
-from tests.journeys.exchange import until
+from receiver.lab.switch.process import SwitchProcess
+from tests.journeys.exchange import TOKEN, sidecar_of, tap_of, until
 from tests.journeys.host import Host
 from tests.journeys.servicemanager import ServiceManager
+from tests.journeys.test_ws_device import Sender, heard, said, with_ws
 from tests.tools import count
 
 MEMORY = {"memory-0": 1}
@@ -72,7 +77,7 @@ class Conversation:
             for tap in self.taps:
                 self._one.post(f"/v1/taps/{tap['id']}/stop{wait}", {})
 
-    def prove(self, ending: str = "stopped", only: Callable[[dict[str, Any]], bool] = lambda _: True) -> None:
+    def prove(self, ending: str = "stopped") -> None:
         """Every sample of every tap lies where it should, and every counter is true."""
         sidecars = {json.loads(path.read_bytes())["recording_id"]: path for path in self._one.sidecars()}
         assert len(sidecars) == len(self.taps)
@@ -154,3 +159,121 @@ def test_p3_calls_go_on_and_no_sample_is_lost(tmp_path: Path, blow: Callable[[Se
         talk.prove()
         assert manager.kept == MEMORY
         manager.stop()
+
+
+@pytest.mark.all
+def test_p3_a_tap_that_is_finishing_is_finished_by_the_next_process(tmp_path: Path) -> None:
+    with served(tmp_path) as (one, manager):
+        with Conversation(one, tmp_path / "logs", FEW, seconds=2.0) as talk:
+            talk.over()
+        for tap in talk.taps:
+            one.post(f"/v1/taps/{tap['id']}/stop", {})
+        manager.restart()
+        talk.stop()
+        talk.prove()
+        assert manager.kept == MEMORY
+
+
+@pytest.mark.all
+def test_d7_a_stop_ends_all_and_nothing_is_kept(tmp_path: Path) -> None:
+    with served(tmp_path) as (one, manager):
+        with Conversation(one, tmp_path / "logs", FEW, seconds=2.0) as talk:
+            talk.over()
+        assert manager.end(signal.SIGTERM) == 0
+        talk.prove(ending="shutdown")
+        assert manager.kept == MEMORY, "what is left to the manager to empty holds no tap"
+        assert not list((one.recordings / "spool").glob("*.part"))
+        assert manager.last("STOPPING") == "1"
+
+
+@pytest.mark.all
+def test_p6_calls_that_nobody_can_go_on_with_are_ended_by_c5_and_their_sockets_let_go(tmp_path: Path) -> None:
+    """Killed as a whole, so no place was written down; and started with a memory of another shape."""
+    with served(tmp_path) as (one, manager):
+        with Conversation(one, tmp_path / "logs", ["clean"] * 2, seconds=6.0) as talk:
+            talk.go_on(150)
+            change(one, **{"media.window_ms": "7000"})
+            manager.kill(workers=True)
+            for tap in talk.taps:
+                told = until(lambda tap=tap: json.loads(one.get(f"/v1/taps/{tap['id']}")[1]),  # type: ignore[misc]
+                             lambda told: "outcome" in told)  # fmt: skip
+                assert (told["ending"], told["outcome"]) == ("recovered", "degraded")
+            assert manager.kept == MEMORY
+        assert not check(one.recordings)
+
+
+def test_d7_readiness_status_and_life_are_told(tmp_path: Path) -> None:
+    with served(tmp_path) as (one, manager):
+        one.post("/v1/taps", {"source": "127.0.0.1:9"})
+        until(lambda: manager.last("STATUS"), lambda status: (status or "").startswith("1 taps, 0 packets/s; ready"))
+        until(lambda: manager.last("WATCHDOG"))
+        assert one.ready()
+
+
+@pytest.mark.all
+def test_d7_a_tap_over_a_websocket_goes_on_at_its_uri_when_its_sender_comes_again(tmp_path: Path) -> None:
+    with served(tmp_path, **with_ws("PCMU")) as (one, manager):
+        tap = one.post("/v1/taps", {"device": "ws"})
+        (pair,) = {*manager.kept} - {*MEMORY}
+        assert manager.kept[pair] == 2
+        sender = Sender(tap["uri"], law=0)
+        asyncio.run(sender.connection(8_000))
+        for blow in (restart, restart_with_another_window, kill_everybody):
+            blow(manager, one)
+            asyncio.run(sender.connection(8_000))
+        samples, told = heard(one, tap)
+        assert np.array_equal(samples[samples != 0], said_at_all(0, 4 * 8_000))
+        assert told["ending"] == "stopped"
+        assert manager.kept == MEMORY
+        assert tap["uri"].rpartition("/")[2] not in (tmp_path / "daemon.log").read_text()
+
+
+def said_at_all(first: int, number: int) -> NDArray[np.int16]:
+    """A sender's samples without those that are 0."""
+    samples = said(first, number, 0)
+    loud: NDArray[np.int16] = samples[samples != 0]
+    return loud
+
+
+@pytest.mark.all
+@pytest.mark.parametrize("blow", [restart, restart_with_another_window, kill_everybody])
+def test_d7_a_tap_on_the_relay_goes_on_in_the_same_session_and_ends_with_its_call(
+    tmp_path: Path, blow: Callable[[ServiceManager, Host], None]
+) -> None:
+    (tmp_path / "senders").mkdir()
+    with SwitchProcess(TOKEN, tmp_path / "senders") as switch:
+        relay = {"relay.host": f'"{switch.url}"', "relay.project": '"lab"', "relay.token": f'"{TOKEN}"'}
+        with served(tmp_path, **relay, record='[{topic = "office"}]') as (one, manager):
+            until(one.ready)
+            call_id = switch.ring("office", voice={"id": 3, "weather": "everything", "seconds": 8, "hang_up": True})
+            tap = tap_of(one, call_id, "receiving")
+            until(lambda: manager.kept, lambda kept: len(kept) == 3 and kept["relay"] == 1)
+            blow(manager, one)
+            tap = tap_of(one, call_id, "finished")
+            assert tap["ending"] in ("relay_finished", "call_ended"), "whichever the switch says first"
+            assert tap["outcome"] == "complete"
+            path, _ = sidecar_of(one, tap)
+            proof = prove(path, file_of(tmp_path / "senders", 3), Expected())
+            assert proof.exact, str(proof)
+            (session,) = switch.ask("GET", "/lab/sessions")
+            assert session["sockets"] == 2, "the same session, taken up again"
+            assert manager.kept == {**MEMORY, "relay": 1}
+
+
+@pytest.mark.all
+@pytest.mark.parametrize("blow", [restart, restart_with_another_window, kill_everybody])
+def test_p3_two_hundred_calls_go_on(
+    tmp_path: Path, blow: Callable[[ServiceManager, Host], None], record_property: Callable[[str, object], None]
+) -> None:
+    many = {"media.max_taps": "250", "media.ports": '"20000-20999"'}
+    with served(tmp_path, **many) as (one, manager):
+        with Conversation(one, tmp_path / "logs", MANY, seconds=12.0) as talk:
+            talk.go_on()
+            blow(manager, one)
+            record_property("gap_s", round(manager.gap_s, 2))
+            print(f"{blow.__name__}, {len(MANY)} taps: ready again after {manager.gap_s:.2f} s")
+            talk.go_on()
+            talk.over()
+        talk.stop()
+        talk.prove()
+        assert manager.kept == MEMORY
