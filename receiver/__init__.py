@@ -51,9 +51,9 @@ Where this plan left the first one, and why:
   tests with it): what follows it on the page is the hang-up.
 * After a pause on a WebSocket the *end* of what comes lies at its arrival: TCP gives a stall's sound in one burst, and
   a stall is no pause (``control/wsframes``).
-* A message to the service manager carries one name for all its descriptors, so it is one message a port: "200 a message"
-  holds for one name only. Memory of another layout is not mapped; what is carried instead is columns by their names,
-  with what the ring still held (``media/carry``), so positions from spool are exact and probation costs nothing.
+* A message to the service manager carries one name for all its descriptors, so it is one message a port: "200 a
+  message" holds for one name only. Memory of another layout is not mapped; what is carried instead is columns by their
+  names, with what the ring still held (``media/carry``), so positions from spool are exact and probation costs nothing.
 * The seat of a living tap is a column of the ledger: after a kill of the whole control process nothing else is there
   to ask. An older ledger is therefore brought up, not put aside (``ledger/schema``).
 * Rule A17's row of ten packets or 500 ms counts only while it does not fall: in a burst after a stall of five seconds
