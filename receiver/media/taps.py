@@ -49,14 +49,14 @@ class Taps:
     def __init__(self, state: State, joining: Joining) -> None:
         self._state, self._joining = state, joining
 
-    def free_row(self, but: Sequence[int] = ()) -> int:
-        """A row for a new tap, spare ones and those of ``but`` left aside; its memory may still have to be allocated.
-        -1: none."""
+    def free_row(self, but: Sequence[int] = (), sparing: bool = True) -> int:
+        """A row for a new tap, those of ``but`` left aside, and with ``sparing`` the spare ones; its memory may still
+        have to be allocated. -1: none."""
         state = self._state
         idle = (state.now.rows["tap"] < 0) & (state.live.rows["tap"] < 0)
         idle[list(but)] = False
         ready = np.flatnonzero(idle & (state.allocated != 0))
-        spare = state.shape.rows - state.shape.taps
+        spare = state.shape.rows - state.shape.taps if sparing else 0
         if ready.size > spare:
             return int(ready[-1])
         new = np.flatnonzero(idle & (state.allocated == 0))

@@ -48,8 +48,9 @@ class Handover:
             if living.get(recording) != slot:
                 self._taps.forget(slot)
         self._state.commit()
-        carried = self._read() if self._memory.fresh else {}
-        for recording in living.keys() & carried.keys():
+        missing = living.keys() - self.held().keys()  # in a memory that is not fresh, too: who took them may have died
+        carried = self._read() if missing else {}
+        for recording in missing & carried.keys():
             try:
                 self._take(living[recording], carried[recording])
             except (OSError, ValueError, KeyError, TypeError) as error:
@@ -58,7 +59,8 @@ class Handover:
         self._files.unlink(names.positions(self._worker))
         held = self.held()
         if living:
-            log.info("taps go on", taps=len(held), from_positions=len(carried), lost=len(living.keys() - held.keys()))
+            taken = len(missing & carried.keys() & held.keys())
+            log.info("taps go on", taps=len(held), from_positions=taken, lost=len(living.keys() - held.keys()))
         return {recording: slot for recording, slot in living.items() if recording not in held}
 
     def pack(self) -> bytes:
@@ -93,6 +95,8 @@ class Handover:
         rows: list[int] = []
         for _ in carried["rows"]:
             row = self._taps.free_row(rows)
+            if row < 0:  # every slot has one; some of these lay in spare rows before, and may do so again
+                row = self._taps.free_row(rows, sparing=False)
             if row < 0:
                 raise ValueError("every ring row is in use")
             self._memory.allocate(row)

@@ -38,15 +38,17 @@ class Host:
     def start(self) -> None:
         """Start it and wait until it says that it is ready."""
         with (self.folder / "daemon.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-m", "receiver", "run", "--config", str(self.config)],
-                stdout=log, stderr=log, env=environment(),
-            )  # fmt: skip
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=environment())
         deadline_s = time.monotonic() + PATIENCE_S
         while not self.ready():
             assert self.process.poll() is None, self.log()
             assert time.monotonic() < deadline_s, self.log()
             select.select([], [], [], 0.02)
+
+    @property
+    def command(self) -> list[str]:
+        """What is executed."""
+        return [sys.executable, "-W", "error", "-m", "receiver", "run", "--config", str(self.config)]
 
     def ready(self) -> bool:
         """Whether a tap would be recorded now."""
@@ -67,9 +69,18 @@ class Host:
 
     def get(self, path: str) -> tuple[int, bytes]:
         """Status and body of what the API answers."""
-        connection = http.client.HTTPConnection(*self.listens, timeout=10)
+        return self._request("GET", path, None)
+
+    def post(self, path: str, body: Any) -> Any:
+        """What the API answers to JSON; it must agree."""
+        status, told = self._request("POST", path, json.dumps(body))
+        assert status < 300, told
+        return json.loads(told)
+
+    def _request(self, method: str, path: str, body: str | None) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(*self.listens, timeout=PATIENCE_S)
         try:
-            connection.request("GET", path)
+            connection.request(method, path, body)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:

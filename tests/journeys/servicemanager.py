@@ -6,15 +6,18 @@ As honest as a page of Python can be to what systemd 252 does with ``Type=notify
 * only the main process is heard, known by its credentials, and what it said before its end is heard before the next
   one starts;
 * a descriptor is kept under its name until it is removed by name, or the service is stopped; the same open file twice
-  (told by inode and direction) is kept once, and one more than ``most`` not at all;
-* the next process gets them from 3 on, with ``LISTEN_PID``, ``LISTEN_FDS`` and ``LISTEN_FDNAMES``, by exec;
+  (told by inode and direction) is kept once, and one more than ``most`` not at all; one that is in error when the next
+  process starts is dropped, unless it came with ``FDPOLL=0``;
+* the next process gets them from 3 on, with ``LISTEN_PID``, ``LISTEN_FDS`` and ``LISTEN_FDNAMES``, by exec; the newest
+  first, and those of one message in no order;
 * when the main process has ended, whatever else it left is killed.
 
-What it does not do: end a service whose watchdog starves (it counts), drop descriptors that are in error (FDPOLL=1).
+What it does not do: end a service whose watchdog starves (it counts).
 """
 
 import fcntl
 import os
+import random
 import select
 import signal
 import socket
@@ -26,9 +29,12 @@ import time
 import uuid
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Final
+
+from tests.journeys.host import environment
 
 PATIENCE_S: Final = 60.0
 CREDENTIALS: Final = struct.Struct("iII")  # pid, uid, gid: SCM_CREDENTIALS
@@ -69,7 +75,7 @@ class ServiceManager:
         self._mark = uuid.uuid4().hex
         address = folder / "notify"
         self._environ = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("LISTEN_")}, **environ,
+            **{name: value for name, value in environment().items() if not name.startswith("LISTEN_")}, **environ,
             "NOTIFY_SOCKET": str(address), MARK: self._mark,
         }  # fmt: skip
         self._watchdog_s = watchdog_s
@@ -80,6 +86,8 @@ class ServiceManager:
         self._process: subprocess.Popen[bytes] | None = None
         self._store: list[tuple[str, int]] = []
         self._files: set[tuple[int, int, int]] = set()
+        self._polled: set[int] = set()
+        self._dice = random.Random(1)
         self._news = threading.Condition()
         self._ready = False
         self.said: list[dict[str, str]] = []
@@ -100,7 +108,8 @@ class ServiceManager:
         assert self._process is None or self._process.poll() is not None, "it runs"
         with self._news:
             self._ready = False
-            names, numbers = [name for name, _ in self._store], [number for _, number in self._store]
+            self._drop_what_is_in_error()
+            names, numbers = [name for name, _ in self._store[::-1]], [number for _, number in self._store[::-1]]
         listed = ",".join(map(str, numbers))
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -115,9 +124,12 @@ class ServiceManager:
         self.start()
         return status
 
-    def kill(self) -> None:
-        """SIGKILL to the main process; as ``Restart=on-failure`` has it, the next one starts with what is stored."""
-        self._end(signal.SIGKILL)
+    def kill(self, patient: bool = False) -> None:
+        """SIGKILL to the main process; as ``Restart=on-failure`` has it, the next one starts with what is stored.
+
+        What it leaves running is killed as soon as its end is seen; ``patient``: not before it has left by itself.
+        """
+        self._end(signal.SIGKILL, patient)
         self.start()
 
     def stop(self) -> int:
@@ -137,6 +149,7 @@ class ServiceManager:
     @property
     def stored(self) -> list[str]:
         """The names of all descriptors that are kept, in order."""
+        self._hear_all()
         with self._news:
             return [name for name, _ in self._store]
 
@@ -162,7 +175,9 @@ class ServiceManager:
             while time.monotonic() < deadline_s:
                 if right():
                     return
-                assert self._process is None or self._process.poll() is None, f"it ended: {self.log()}"
+                process = self._process  # its end is no news once it was waited for
+                known = process is None or process.returncode is not None or process.poll() is None
+                assert known, f"it ended: {self.log()}"
                 self._news.wait(0.05)
         raise AssertionError(f"not {what} within {PATIENCE_S} s; it said {self.said[-5:]}\n{self.log()}")
 
@@ -186,35 +201,39 @@ class ServiceManager:
         # Without WATCHDOG_PID: nobody but the main process reads it, and its number is not known yet.
         return {} if self._watchdog_s is None else {"WATCHDOG_USEC": str(round(self._watchdog_s * 1e6))}
 
-    def _end(self, number: int) -> int:
+    def _end(self, number: int, patient: bool = False) -> int:
         assert self._process is not None
         self._process.send_signal(number)
         try:
             status = self._process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it does not end on {signal.Signals(number).name}: {self.log()}") from None
+        if patient:
+            self.until(lambda: not self._rest(), "alone")
         self._kill_the_rest()
         self._hear_all()
         return status
 
     def _kill_the_rest(self) -> None:
         """What ``KillMode=mixed`` does when the main process is gone."""
-        mark = f"{MARK}={self._mark}".encode()
-        while True:
-            found = []
-            for process in Path("/proc").glob("[0-9]*"):
-                try:
-                    if mark in (process / "environ").read_bytes().split(b"\0"):
-                        os.kill(int(process.name), signal.SIGKILL)
-                        found.append(process)
-                except (FileNotFoundError, ProcessLookupError, PermissionError):
-                    continue  # it has ended, or is none of ours
-            if not found:
-                return
+        while found := self._rest():
+            for pid in found:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def _rest(self) -> list[int]:
+        """All that live and were started by the service, or by what it started."""
+        mark, found = f"{MARK}={self._mark}".encode(), []
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(FileNotFoundError, ProcessLookupError, PermissionError):  # it has ended, or is none of ours
+                if mark in (process / "environ").read_bytes().split(b"\0"):
+                    found.append(int(process.name))
+        return found
 
     def _empty(self) -> None:
         with self._news:
             self._files.clear()
+            self._polled.clear()
             while self._store:
                 os.close(self._store.pop()[1])
 
@@ -252,9 +271,11 @@ class ServiceManager:
             if told.get("FDSTOREREMOVE") == "1":
                 self._remove(told["FDNAME"])
             kept = told.get("FDSTORE") == "1"
-        for number in numbers:
+        for number in self._dice.sample(numbers, len(numbers)):
             if not kept or not self._keep(told.get("FDNAME", "stored"), number):
                 os.close(number)
+            elif told.get("FDPOLL") != "0":
+                self._polled.add(number)
         return True
 
     def _keep(self, name: str, number: int) -> bool:
@@ -265,10 +286,21 @@ class ServiceManager:
         return True
 
     def _remove(self, name: str) -> None:
-        for each in [each for each in self._store if each[0] == name]:
+        self._drop([each for each in self._store if each[0] == name])
+
+    def _drop(self, those: Sequence[tuple[str, int]]) -> None:
+        for each in those:
             self._store.remove(each)
             self._files.remove(_file(each[1]))
+            self._polled.discard(each[1])
             os.close(each[1])
+
+    def _drop_what_is_in_error(self) -> None:
+        watch = select.poll()
+        for number in self._polled:
+            watch.register(number, 0)  # errors and hang-ups come without being asked for
+        found = {number for number, _ in watch.poll(0)}
+        self._drop([each for each in self._store if each[1] in found])
 
 
 def _file(number: int) -> tuple[int, int, int]:

@@ -100,6 +100,35 @@ def test_after_a_kill_it_is_there_as_well(service: Service) -> None:
     assert service.found[1]["heard"] == {"pipe": "sound"}
 
 
+def test_what_is_in_error_is_dropped_unless_it_was_said_not_to(service: Service) -> None:
+    manager = service.run(
+        "for number in range(2):\n"
+        "    one, other = socket.socketpair()\n"
+        "    other.close()\n"
+        "    told.store(f'kept{number}', one.fileno())\n"
+        "    words = f'FDSTORE=1\\nFDNAME=dropped{number}'.encode()\n"
+        "    one, other = socket.socketpair()\n"
+        "    other.close()\n"
+        "    socket.send_fds(told._socket, [words], [one.fileno()])"
+    )
+    assert len(manager.stored) == 4
+    manager.restart()
+    assert service.found[1]["left"] == {"kept0": 1, "kept1": 1}
+
+
+def test_the_newest_comes_back_first(service: Service) -> None:
+    manager = service.run("for name in 'abc': told.store(name, os.memfd_create(name))")
+    manager.restart()
+    assert [*service.found[1]["left"]] == ["c", "b", "a"]
+
+
+def test_who_is_patient_lets_the_rest_leave_by_itself(service: Service, tmp_path: Path) -> None:
+    action = "subprocess.Popen(['/bin/sh', '-c', f'while kill -0 {os.getpid()}; do :; done; echo > {sys.argv[1]}.end'])"
+    manager = service.run(action)
+    manager.kill(patient=True)
+    assert (tmp_path / "found.end").exists()
+
+
 def test_a_stop_empties_the_store(service: Service) -> None:
     manager = service.run(PIPE)
     manager.stop()

@@ -111,6 +111,18 @@ def test_rows_come_from_what_is_allocated_as_long_as_spares_remain() -> None:
     assert int(state.allocated.sum()) == spare + 1
 
 
+def test_where_only_spare_rows_are_idle_a_tap_gets_one_if_it_is_said_so() -> None:
+    rig = Rig(taps=2)
+    taps = Taps(rig.state, rig.pipeline.joining)
+    rig.state.now.rows["tap"][:2] = [0, 1]
+    rig.state.touch("rows", [0, 1])
+    rig.commit()
+    assert taps.free_row() == -1
+    last = taps.free_row(sparing=False)
+    assert last >= 2
+    assert taps.free_row([last], sparing=False) not in (-1, 0, 1, last)
+
+
 def test_without_an_idle_row_there_is_none() -> None:
     rig = Rig(taps=2)
     taps = Taps(rig.state, rig.pipeline.joining)

@@ -93,6 +93,54 @@ async def test_d7_a_tap_may_get_another_slot_where_the_memory_is_another(
         assert np.array_equal(one.sound(moved), first.truth)
 
 
+@pytest.mark.parametrize("before", [0, 1], ids=["the first tap", "the second"])
+async def test_p3_a_worker_that_dies_while_it_takes_positions_is_followed_by_one_that_takes_them(
+    tmp_path: Path, memory: int, another: int, call: Call, before: int
+) -> None:
+    lines = call(0), call(3)
+    await half(tmp_path, memory, *lines)
+    shape: dict[str, Any] = {"kept": True, "window": 56_000, "living": living(*lines)}
+    first = Office(tmp_path, another, **shape)
+    unpack, left = first.worker.handover._carry.unpack, [None] * before
+
+    def die(*given: Any) -> None:
+        left.pop()
+        unpack(*given)
+
+    first.worker.handover._carry.unpack = die  # type: ignore[method-assign]
+    with pytest.raises(IndexError):  # nobody catches it: the process is gone
+        first.worker.recover()
+    await first.leave()
+    async with office(tmp_path, another, **shape) as one:
+        assert one.worker.desk.strangers == {}
+        assert not (tmp_path / POSITIONS).exists()
+        await rest(one, *lines)
+
+
+async def test_p3_a3_where_every_slot_is_taken_a_candidate_moves_into_a_spare_row(
+    tmp_path: Path, memory: int, another: int, call: Call
+) -> None:
+    lines = call(0), call(1)
+    async with office(tmp_path, memory, kept=True, taps=2) as one:
+        await one.open(*lines)
+        for each in lines:
+            each.talk(25)
+            each.talk(1, first=25, ssrc=9)
+        one.hear()
+        assert (one.state.live.rows["tap"] >= 0).sum() == 4
+        await leave(one)
+    async with office(tmp_path, another, kept=True, taps=2, window=56_000, living=living(*lines)) as one:
+        assert one.worker.desk.strangers == {}
+        assert (one.state.live.rows["tap"] >= 0).sum() == 4
+        for each in lines:
+            one.take(each.order, each.door.fileno())
+            each.talk(25, first=26, ssrc=9)
+        one.hear()
+        for each in lines:
+            told = await one.close(each)
+            assert {stream.ssrc: stream.packets for stream in told.channels[0].streams}[9] == 26
+
+
 async def test_what_does_not_live_any_more_is_free(tmp_path: Path, memory: int, call: Call) -> None:
     stays, goes = call(0), call(1)
     await half(tmp_path, memory, stays, goes)
