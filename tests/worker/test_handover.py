@@ -107,7 +107,7 @@ async def test_p3_a_worker_that_dies_while_it_takes_positions_is_followed_by_one
         left.pop()
         unpack(*given)
 
-    first.worker.handover._carry.unpack = die  # type: ignore[method-assign]
+    first.worker.handover._carry.unpack = die  # type: ignore[method-assign, assignment]
     with pytest.raises(IndexError):  # nobody catches it: the process is gone
         first.worker.recover()
     await first.leave()
