@@ -257,7 +257,10 @@ def said_at_all(first: int, number: int) -> NDArray[np.int16]:
 
 
 @pytest.mark.all
-@pytest.mark.parametrize("blow", [restart, restart_with_another_window, kill_everybody])
+@pytest.mark.parametrize(
+    "blow",
+    [restart, *(pytest.param(blow, marks=pytest.mark.full) for blow in (restart_with_another_window, kill_everybody))],
+)
 def test_d7_a_tap_on_the_relay_goes_on_in_the_same_session_and_ends_with_its_call(
     tmp_path: Path, blow: Callable[[ServiceManager, Host], None]
 ) -> None:
@@ -282,7 +285,10 @@ def test_d7_a_tap_on_the_relay_goes_on_in_the_same_session_and_ends_with_its_cal
 
 
 @pytest.mark.all
-@pytest.mark.parametrize("blow", [restart, restart_with_another_window, kill_everybody])
+@pytest.mark.parametrize(
+    "blow",
+    [restart, *(pytest.param(blow, marks=pytest.mark.full) for blow in (restart_with_another_window, kill_everybody))],
+)
 def test_p3_two_hundred_calls_go_on(
     tmp_path: Path, blow: Callable[[ServiceManager, Host], None], record_property: Callable[[str, object], None]
 ) -> None:
