@@ -2,6 +2,7 @@
 
 import json
 import socket
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,10 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
+def _are(count: int, found: list[Path]) -> bool:
+    return len(found) == count
+
+
 @pytest.mark.all
 def test_what_comes_to_a_port_that_is_always_open_is_recorded_one_after_the_other(tmp_path: Path) -> None:
     one, port = Host(tmp_path, **{"taps.silence_timeout_s": "1"}), free_port()
@@ -34,7 +39,7 @@ def test_what_comes_to_a_port_that_is_always_open_is_recorded_one_after_the_othe
         with SenderProcess(plan) as sender:
             sender.go([f"127.0.0.1:{port}"])
             assert not sender.wait(60.0).refused
-        sidecars = until(one.sidecars, lambda found: len(found) == number + 1)
+        sidecars = until(one.sidecars, partial(_are, number + 1))
         newest = max(sidecars, key=lambda path: path.stat().st_mtime_ns)
         found = prove(newest, file_of(logs, 1), Expected(ending="silence"))
         assert found.exact, str(found)
