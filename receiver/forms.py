@@ -33,8 +33,6 @@ AWAITED: Mapping[str, Awaited] = {
     "taps.pause_as": Awaited(("silence",), "pause and resume (version 0.4)"),
     "taps.mask_dtmf": Awaited((False,), "telephone events (version 0.4)"),
     "storage.encoding": Awaited(("pcm16",), _SOURCES),
-    "storage.reserve_mb": Awaited((64,), "the watch over free space"),
-    "storage.keep_days": Awaited((0,), "the removal of old recordings"),
 }
 """Keys of the contract that this version knows and cannot honour in full. Nothing else is left out."""
 

@@ -34,7 +34,8 @@ class Configure(Struct, frozen=True, tag=True):
     answers `Repaired` (also when there was nothing to do); otherwise it must leave parts of living taps alone.
     ``living``, at the first start under this control, tells which recordings go on, and in which slots; what else the
     memory holds is over. ``kept``: sockets and memory outlive control (rule D7), so at the end of the link nothing is
-    concluded.
+    concluded. ``reserve_octets`` are kept back for a full disk, ``keep_ns`` is how long recordings may lie in
+    ``ready/`` (0: for ever).
     """
 
     index: int
@@ -53,6 +54,8 @@ class Configure(Struct, frozen=True, tag=True):
     repair: bool
     living: dict[str, int] | None = None
     kept: bool = False
+    reserve_octets: int = 0
+    keep_ns: int = 0
 
     @property
     def path(self) -> Path:

@@ -134,6 +134,14 @@ class Storage(Struct, frozen=True, kw_only=True):
         return self.commit_interval_ms * 1_000_000
 
     @property
+    def reserve_octets(self) -> int:
+        return self.reserve_mb * 1_000_000
+
+    @property
+    def keep_ns(self) -> int:
+        return round(self.keep_days * 86_400e9)
+
+    @property
     def segment_frames(self) -> int:
         """After how many frames a recording goes on in a new file (rule C7); 0: at 2 GiB."""
         return round(self.segment_s * CLOCK_RATE)

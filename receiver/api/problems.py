@@ -76,7 +76,8 @@ def _of(request: web.Request, error: Exception) -> web.Response:
         case msgspec.DecodeError() | UnicodeDecodeError():
             return document(400, "malformed_json", "the body is not one whole JSON document")
         case NotNow():
-            answer = document(503, error.code, error.message)
+            status = HTTPStatus.INSUFFICIENT_STORAGE if error.code == "no_space" else HTTPStatus.SERVICE_UNAVAILABLE
+            answer = document(status, error.code, error.message)
             answer.headers["Retry-After"] = str(math.ceil(error.retry_s))
             return answer
         case TapFailed():

@@ -173,6 +173,10 @@ class Files:
             filled += taken
         return filled
 
+    def allocate(self, descriptor: int, octets: int) -> None:
+        """Give a file so many octets of its own, now; ``OSError`` (ENOSPC) where there are none."""
+        os.posix_fallocate(descriptor, 0, octets)
+
     def size(self, descriptor: int) -> int:
         """Octets of an open file."""
         return os.fstat(descriptor).st_size

@@ -23,6 +23,7 @@ _SPOOLED = re.compile(
     r"|(?P<plain>draft|notes|json|done)"
     r"|(?P<tmp>[0-9a-z.]+\.tmp))"
 )
+RESERVE = "spool/reserve"
 _POSITIONS = re.compile(r"spool/positions-(\d{1,5})\.msgpack")
 _LOG = re.compile(r"spool/commits-(\d{1,5})\.log")
 _READY_ID = re.compile(rf"{_ID}(?:\.\d{{3,5}})?(?:-\d{{1,2}})?\.(?:wav|json)$")
@@ -97,7 +98,7 @@ def positions(worker: int) -> str:
 
 def is_of_a_worker(name: str) -> bool:
     """Whether a name in spool belongs to a worker as a whole, and to no recording."""
-    return log_owner(name) is not None or _POSITIONS.fullmatch(name) is not None
+    return name == RESERVE or log_owner(name) is not None or _POSITIONS.fullmatch(name) is not None
 
 
 def log_owner(name: str) -> int | None:

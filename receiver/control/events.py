@@ -20,7 +20,7 @@ from receiver.ledger.rows import Summary
 
 NAMES: Final = (
     "tap.requested", "tap.listening", "tap.receiving", "tap.source_changed", "tap.finished", "recording.ready",
-    "relay.up", "relay.down",
+    "relay.up", "relay.down", "storage.low",
 )  # fmt: skip
 """Those of the contract that this version has."""
 MOST_READERS: Final = 32
@@ -141,3 +141,6 @@ class Events:
             self._relay_is_up = is_up
             self.tell("relay.up" if is_up else "relay.down", lambda: {"relay": more})
 
+    def low(self, free_octets: int, needed_octets: int) -> None:
+        """There is too little space for what lives (rule C6)."""
+        self.tell("storage.low", lambda: {"storage": {"free_bytes": free_octets, "needed_bytes": needed_octets}})

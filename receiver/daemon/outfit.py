@@ -46,6 +46,8 @@ def configure(settings: Settings, index: int, slots: int, kept: bool = False) ->
         events_payload_type=media.events_payload_type,
         repair=index == 0,
         kept=kept,
+        reserve_octets=storage.reserve_octets if index == 0 else 0,
+        keep_ns=storage.keep_ns if index == 0 else 0,
     )
 
 

@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 import structlog
@@ -18,15 +19,17 @@ from receiver import crew, link
 from receiver.control.door import Door
 from receiver.control.events import Events
 from receiver.control.hooks import Hooks
-from receiver.control.means import Means
+from receiver.control.means import Berth, Means
 from receiver.control.roster import Roster
 from receiver.control.stock import take_stock
+from receiver.control.taps import Wish
 from receiver.control.wsdevice import WsDoor
 from receiver.daemon import outfit
 from receiver.daemon.berths import Berths
 from receiver.daemon.calling import hooks_of
 from receiver.daemon.estate import Estate
 from receiver.daemon.relay import Relay
+from receiver.daemon.space import Space
 from receiver.daemon.standing import Standing
 from receiver.ledger.clerk import Clerk
 from receiver.ledger.folder import Folder, FolderError
@@ -96,8 +99,8 @@ class Recorder:
         self.standing = Standing(self.roster, self.health, self._settings.listen, taps.ptime_ms, taps.direction)
         self.standing.start()
         self._ends.push_async_callback(self.standing.close)
-        heart = asyncio.ensure_future(self._beat())
-        self._ends.callback(heart.cancel)
+        for work in (self._beat(), self.space.watch()):
+            self._ends.callback(asyncio.ensure_future(work).cancel)
 
     def take(self, settings: Settings) -> None:
         """Rule D8: for taps that are asked for from now on, and for what is said from now on."""
@@ -210,7 +213,7 @@ class Recorder:
         self._berths = Berths(outfit.ports(settings), self.ws, estate.manager)
         means = Means(
             send=self.crew.send,
-            take=self._berths.take,
+            take=self._take,
             clerk=self.clerk,
             stem=self.stem,
             address=settings.media.advertised,
@@ -218,12 +221,20 @@ class Recorder:
             events=self.events,
         )
         self.roster = Roster(means, workers, slots, settings.media.max_taps)
+        self.space = Space(
+            partial(outfit.free, self.folder.path), settings.storage.reserve_octets, lambda: len(self.roster.living()),
+            self.health, self.events,
+        )  # fmt: skip
         self._ends.callback(self.roster.abandon)
         self._ends.push_async_callback(self._dismiss)
         if settings.relay.on:
             self.relay = Relay(settings, self.roster, self.health, self._relay_door, estate.relay_memory())
             self.events.attend(self.relay.client)
         estate.take_up(before, self._berths, self.roster)
+
+    def _take(self, wish: Wish) -> Berth:
+        self.space.require()
+        return self._berths.take(wish)
 
     async def _dismiss(self) -> None:
         await self.crew.stop(self._leaving_s)

@@ -213,7 +213,7 @@ def _configuration(folder: Path, calls: int, switch: SwitchProcess) -> str:
         f'[media]\nbind = "127.0.0.1"\nports = "{first}-{first + PORTS + 2 * calls}"\nmax_taps = {max(calls, 8)}\n'
         f'[relay]\nhost = "{switch.url}"\nproject = "{switch.project}"\n'
         f'token = "{switch.token}"\n'  # of this switch alone, in a folder that nobody else may read
-        f'[storage]\ndirectory = "{folder / "recordings"}"\n'
+        f'[storage]\ndirectory = "{folder / "recordings"}"\nreserve_mb = 0\n'
         f'[http]\nlisten = "127.0.0.1:{listen}"\n'
         f'[[record]]\ntopic = "{TOPIC}"\n'
     )

@@ -14,6 +14,7 @@ from receiver.archive import sidecar
 from receiver.archive.commit import Commit
 from receiver.archive.files import Files
 from receiver.archive.repair import repair
+from receiver.archive.reserve import ReservedFiles
 from receiver.archive.sidecar import Problem
 from receiver.archive.writer import Call, Mark, Write
 from receiver.media.carry import Carry
@@ -30,6 +31,7 @@ from receiver.worker.desk import Desk
 from receiver.worker.errands import Errands
 from receiver.worker.filters import Filters
 from receiver.worker.handover import Handover
+from receiver.worker.housekeeping import Housekeeping
 from receiver.worker.intake import Intake, Slots, clocks
 from receiver.worker.keeping import Keeping
 from receiver.worker.memory import SLAB_ROWS, Memory, choose
@@ -204,22 +206,29 @@ async def run(index: int, descriptor: int) -> None:
     if first is None or not isinstance(first.message, link.Configure):
         return
     configure = first.message
-    files = Files(configure.path)
+    files = ReservedFiles(configure.path, configure.reserve_octets, _given_up)
     memory, which = choose(first.descriptors, configure.taps, configure.window)
     worker = Worker(configure, memory, files, end.send)
     worker.recover()
     end.send(link.Mapped(which))
     worker.start()
+    chores = Housekeeping(files, worker.errands, configure.keep_ns).start()
     worker.errands.start(worker.begin(link.Ready(index, os.getpid(), memory.fresh)))
     try:
         while (received := await end.receive()) is not None:
             worker.desk.take(received.message, received.descriptors)
+        for chore in chores:
+            chore.cancel()
         durable = await worker.end()
         idle = durable and await worker.errands.idle(ERRANDS_S)
     except Exception as error:  # threads may hold the process: it would not end by itself
         _die(loop, {"message": "the link or an order", "exception": error})
     if not idle:
         os._exit(0 if durable else 1)
+
+
+def _given_up() -> None:
+    log.error("the disk is full, the reserve is given up", hint="make room: see [storage].reserve_mb")
 
 
 def _told(name: str, problem: Problem) -> None:

@@ -33,6 +33,7 @@ def environ(switch: SwitchProcess, folder: Path, **more: str) -> dict[str, str]:
     return environment() | {
         "SIGNALWIRE_PROJECT_ID": "lab", "SIGNALWIRE_API_TOKEN": TOKEN, "SIGNALWIRE_SPACE": switch.url,
         "TAPDECK_MEDIA__ADVERTISE": "127.0.0.1", "TAPDECK_STORAGE__DIRECTORY": str(folder / "recordings"),
+        "TAPDECK_STORAGE__RESERVE_MB": "1",
         "TAPDECK_MEDIA__PORTS": f"{first}-{first + 99}", "TAPDECK_MEDIA__MAX_TAPS": "8",
     } | more  # fmt: skip
 

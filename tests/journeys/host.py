@@ -30,7 +30,7 @@ class Host:
             listen = free.getsockname()[1]
         first = random.SystemRandom().randrange(20_000, 30_000)
         told = {"media.bind": '"127.0.0.1"', "media.ports": f'"{first}-{first + 199}"', "media.max_taps": "64",
-                "media.cooldown_s": "1", "storage.directory": f'"{self.recordings}"',
+                "media.cooldown_s": "1", "storage.directory": f'"{self.recordings}"', "storage.reserve_mb": "1",
                 "http.listen": f'"127.0.0.1:{listen}"', **keys}  # fmt: skip
         self.config.write_text("".join(f"{key} = {value}\n" for key, value in told.items()))
         self.process: subprocess.Popen[bytes] | None = None
