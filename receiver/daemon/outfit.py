@@ -56,6 +56,12 @@ def environ(settings: Settings) -> dict[str, str]:
     return {"TAPDECK_LOG__LEVEL": settings.log.level, "TAPDECK_LOG__FORMAT": settings.log.format}
 
 
+def state_directory() -> Path | None:
+    """Where the service manager lets us keep what we know (``StateDirectory=``); None without one."""
+    told = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(told) if told else None
+
+
 def limits(settings: Settings) -> Limits:
     """How long a tap may stay where it is (rules D5, D6)."""
     taps = settings.taps

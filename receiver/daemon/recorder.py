@@ -71,7 +71,7 @@ class Recorder:
         settings = self._settings
         outfit.require_bindable(settings.media.bind)
         try:
-            self.folder = await asyncio.to_thread(Folder, settings.storage.path)
+            self.folder = await asyncio.to_thread(Folder, settings.storage.path, state=outfit.state_directory())
             self._ends.callback(self.folder.release)
             self.clerk = await self._open_books()
             self._ends.push_async_callback(self.clerk.close)

@@ -111,3 +111,11 @@ def test_how_much_may_still_be_written(tmp_path: Path) -> None:
     assert 0 < outfit.free(tmp_path) <= shutil.disk_usage(tmp_path).total
     with pytest.raises(OSError, match="No such file"):
         outfit.free(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(("told", "found"), [("", None), ("/a", Path("/a")), ("/a:/b", Path("/a"))])
+def test_the_state_directory_is_the_first_that_the_service_manager_names(
+    told: str, found: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", told)
+    assert outfit.state_directory() == found

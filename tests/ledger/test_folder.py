@@ -2,9 +2,12 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -93,3 +96,45 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(FolderError, match="cannot be written to"):
         Folder(tmp_path)
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A state directory on another file system."""
+    made = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    assert made.stat().st_dev != tmp_path.stat().st_dev
+    yield made
+    shutil.rmtree(made)
+
+
+def test_a_volume_that_is_not_mounted_is_not_taken_for_the_folder(tmp_path: Path, elsewhere: Path) -> None:
+    volume, empty = tmp_path / "volume", tmp_path / "mountpoint"
+    volume.mkdir()
+    empty.mkdir()
+    for _ in range(2):
+        Folder(volume, state=elsewhere).release()
+    assert (elsewhere / "storage-id").read_text() == (volume / "id").read_text()
+    with pytest.raises(FolderError, match=r"not the folder that was used before; is the volume mounted\?"):
+        Folder(empty, state=elsewhere)
+    assert not list(empty.iterdir()), "nothing is left in the mount point"
+    (elsewhere / "storage-id").unlink()
+    Folder(empty, state=elsewhere).release()
+    assert (empty / "id").read_text() != (volume / "id").read_text()
+
+
+def test_on_one_file_system_no_id_is_kept(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    Folder(tmp_path, state=state).release()
+    assert not (tmp_path / "id").exists()
+    assert not list(state.iterdir())
+
+
+def test_a_state_directory_that_is_not_there_is_none(tmp_path: Path) -> None:
+    Folder(tmp_path, state=tmp_path / "missing").release()
+
+
+def test_an_id_that_cannot_be_read_is_said(tmp_path: Path, elsewhere: Path) -> None:
+    (elsewhere / "storage-id").mkdir()
+    with pytest.raises(FolderError, match="cannot be read"):
+        Folder(tmp_path, state=elsewhere)
