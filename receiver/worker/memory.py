@@ -7,9 +7,10 @@ Control owns the file and never looks into it. What the kernel writes into is al
 import mmap
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
+import numpy as np
 import structlog
 
 from receiver.media.state import LAYOUT, MAGIC, LayoutError, Shape, State
@@ -58,6 +59,14 @@ class Memory:
             os.posix_fallocate(self._descriptor, *self.state.ring_extent(row))
             self.state.allocated[row] = 1
 
+    def keep_spare(self, wanted: int) -> None:
+        """Have so many idle rows allocated, as far as there are any and memory allows: probation cannot wait."""
+        rows = self.state.live.rows["tap"] < 0, self.state.now.rows["tap"] < 0
+        idle = rows[0] & rows[1]
+        missing = wanted - int(np.count_nonzero(idle & (self.state.allocated != 0)))
+        if missing > 0:
+            self._allocate_all(np.flatnonzero(idle & (self.state.allocated == 0))[:missing].tolist())
+
     def _require(self, octets: int) -> None:
         """Look before anything is changed: an empty file, one not laid out yet, or one of ours of this size."""
         size, head = os.fstat(self._descriptor).st_size, os.pread(self._descriptor, len(_HEAD), 0)
@@ -68,8 +77,11 @@ class Memory:
 
     def _allocate_spares(self, shape: Shape) -> None:
         """Probation cannot wait for memory; where there is too little of it, fewer sources are tried at a time."""
+        self._allocate_all(range(shape.taps, shape.rows))
+
+    def _allocate_all(self, rows: Iterable[int]) -> None:
         try:
-            for row in range(shape.taps, shape.rows):
+            for row in rows:
                 self.allocate(row)
         except OSError as error:
             log.error("too little memory for all spare rows", error=str(error), hint="lower [media].max_taps")

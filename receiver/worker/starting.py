@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+import numpy as np
 import structlog
 
 from receiver import link
@@ -22,6 +23,7 @@ from receiver.worker.memory import Memory
 from receiver.worker.shelf import Shelf
 
 TOGETHER_S: Final = 0.02
+SPARE: Final = 64  # rows for candidates, and one more for every second tap: all senders may change at the same moment
 HINTS: Final = {
     "storage": "look at free space and permissions of the storage folder",
     "memory": "lower [media].max_taps, or give the host more memory",
@@ -98,6 +100,7 @@ class Starting:
         self._shelf.add(slot, file)
         self._taps.open(slot, start.wanted, row, clocks()[0])
         self._state.commit()
+        self._memory.keep_spare(SPARE + int(np.count_nonzero(self._state.live.taps["state"])) // 2)
         del self._under_way[start.order.recording_id]
         self._opened(start)
 

@@ -119,3 +119,35 @@ def test_d7_the_first_memory_that_is_understood_is_taken(memory: int) -> None:
     with pytest.raises(LayoutError):
         choose([memory], 4, 28_000)
     os.close(fresh)
+
+
+def test_a3_idle_rows_are_kept_ready_for_candidates_as_far_as_there_are_any(memory: int) -> None:
+    one = Memory(memory, 40, 28_000)
+    shape, state = one.state.shape, one.state
+    before = int(np.count_nonzero(state.allocated))
+    assert before == shape.rows - shape.taps
+    one.keep_spare(before)
+    assert np.count_nonzero(state.allocated) == before, "there are so many already"
+    one.keep_spare(before + 10)
+    assert np.count_nonzero(state.allocated) == before + 10
+    state.touch("rows", 0)
+    state.now.rows["tap"][0] = 3  # somebody's
+    state.commit()
+    one.keep_spare(before + 10)
+    assert np.count_nonzero(state.allocated) == before + 11
+    one.keep_spare(10_000)
+    assert np.count_nonzero(state.allocated) == shape.rows - (state.allocated[0] == 0)
+
+
+def test_too_little_memory_for_spare_rows_is_said_and_raises_nothing(
+    memory: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Memory(memory, 40, 28_000)
+
+    def full(descriptor: int, offset: int, length: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    before = int(np.count_nonzero(one.state.allocated))
+    one.keep_spare(before + 10)
+    assert np.count_nonzero(one.state.allocated) == before

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from receiver import link
@@ -105,3 +106,12 @@ async def test_more_taps_than_rows_are_refused_not_given_a_row_of_somebody_else(
         one.take(line.order, line.door.fileno())
         await until(lambda: one.heard(link.Refused))
         assert one.heard(link.Refused)[0].code == "memory"
+
+
+async def test_a3_with_the_taps_the_rows_for_candidates_grow(tmp_path: Path, memory: int, call: Call) -> None:
+    lines = [call(slot) for slot in range(6)]
+    async with office(tmp_path, memory, taps=80) as one:
+        spare = np.count_nonzero((one.state.live.rows["tap"] < 0) & (one.state.allocated != 0))
+        await one.open(*lines)
+        now = np.count_nonzero((one.state.live.rows["tap"] < 0) & (one.state.allocated != 0))
+        assert now == spare + len(lines) // 2
