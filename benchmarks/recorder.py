@@ -48,6 +48,13 @@ class Recorder:
 
     # -- what the crew asks and tells
 
+    def living(self, worker: int) -> dict[str, int]:
+        """Nothing is left from before."""
+        return {}
+
+    def keep(self, worker: int, memory: int) -> None:
+        """Nobody keeps anything for later."""
+
     def belongings(self, worker: int) -> Iterator[tuple[link.ToWorker, Sequence[int]]]:
         """All taps anew; a benchmark whose worker died is told, and worth nothing."""
         for order, port in zip(self._orders, self._sockets, strict=True):
