@@ -1,0 +1,164 @@
+"""The media path without a worker: state, pipeline and drain over parts that are written at once.
+
+It does in one thread, in this order, what a worker does in three: a turn, its logs, a drain, the writes, the cursors
+(rules K4, K6). Nothing has to survive its death, so the state lies in plain memory and no commit is asked of the disk:
+the finish makes durable what it publishes (rule C4).
+"""
+
+import mmap
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from receiver.archive import finish as finishing
+from receiver.archive.files import Files
+from receiver.archive.names import PartKey
+from receiver.archive.part import Part
+from receiver.archive.sidecar import Channel, Draft, Ending, Problem, Sidecar
+from receiver.media.columns import NOTE, Policy
+from receiver.media.drain import Drain
+from receiver.media.pipeline import Datagrams, Pipeline
+from receiver.media.sources import Source
+from receiver.media.state import Shape, State
+from receiver.media.taps import Taps, Wanted
+from receiver.worker import story
+
+Ints = NDArray[np.int64]
+WINDOW = 6 * 8_000  # samples, [media].window_ms
+
+
+@dataclass
+class _Open:
+    """A recording under way."""
+
+    draft: Draft
+    part: Part
+    notes: list[Any] = field(default_factory=list)
+
+
+class Engine:
+    """So many taps at a time. Slots are 0..``slots`` − 1; the caller says which one a datagram is for."""
+
+    def __init__(self, files: Files, slots: int, horizon: int, kinds: NDArray[np.uint8]) -> None:
+        shape = Shape.of(slots, WINDOW, 0)
+        self._state = State(mmap.mmap(-1, State.needed(shape)[0]), shape)  # what is not used costs nothing
+        self._state.allocated[:] = 1
+        self._pipeline = Pipeline(self._state, horizon, kinds, [])
+        self._drain = Drain(self._state, self._pipeline.timeline, horizon)
+        self._taps = Taps(self._state, self._pipeline.joining)
+        self._files, self._horizon = files, horizon
+        self._open: dict[int, _Open] = {}
+        self._patches = self._notes = 0
+
+    def open(self, slot: int, draft: Draft, source: Source, port: int, now_ns: int) -> None:
+        """Begin a recording of what comes from exactly this source. OSError where the disk does not take it."""
+        part = Part.create(self._files, PartKey(draft.recording_id, 0, 0, 0))
+        row = self._taps.free_row()
+        assert row >= 0, "there are more rows than slots"
+        self._taps.open(slot, Wanted(draft.recording_id, port, Policy.EXACT, source, False), row, now_ns)
+        self._state.commit()
+        self._open[slot] = _Open(draft, part)
+
+    def step(self, datagrams: Datagrams, now_ns: int, wall_offset_ns: int) -> None:
+        """Run a slab of any length; its rings are drained whenever they could be full (design, section 3.2)."""
+        rest = np.arange(datagrams.size.size)
+        while rest.size:
+            found, inverse = np.unique(datagrams.tap[rest], return_inverse=True)
+            slots: Ints = found.astype(np.int64)
+            room = np.maximum(self._drain.room(slots), 1)
+            order = np.argsort(inverse, kind="stable")
+            begin = np.searchsorted(inverse[order], np.arange(slots.size))
+            rank = np.empty(rest.size, np.int64)
+            rank[order] = np.arange(rest.size) - begin[inverse[order]]
+            fits = rank < room[inverse]
+            some, rest = rest[fits], rest[~fits]
+            until_ns = int(datagrams.arrival_ns[some].max()) if rest.size else now_ns
+            part = datagrams if some.size == datagrams.size.size else _take(datagrams, some)
+            self._turn(part, until_ns, wall_offset_ns)
+            self._settle(slots, until_ns)
+
+    def review(self, now_ns: int, wall_offset_ns: int) -> None:
+        """What time alone decides, and what is ripe of taps that nothing came for."""
+        self._pipeline.sources.review(now_ns, now_ns + wall_offset_ns)
+        self._state.commit()
+        self._settle(np.array(sorted(self._open), np.int64), now_ns)
+
+    def close(
+        self, slot: int, ending: Ending, now_ns: int, wall_ns: int, faults: tuple[Problem, ...],
+        told: Callable[[Channel], Channel],
+    ) -> Sidecar:  # fmt: skip
+        """End a recording and bring it to ready/; ``told`` may say more of its channel. The slot is free then."""
+        mine = np.array([slot], np.int64)
+        self._pipeline.sources.conclude(slot, now_ns, wall_ns)
+        self._state.commit()
+        self._settle(mine, now_ns, ending=True)
+        one, picture = self._open.pop(slot), self._taps.picture(slot)
+        heard = bool(picture.tap["first_ns"])
+        notes = np.array(one.notes, NOTE) if one.notes else np.empty(0, NOTE)
+        facts = finishing.Facts(
+            draft=one.draft, parts=(one.part.key,),
+            frames=(self._pipeline.timeline.frame(int(picture.tap["row"]), int(picture.row["edge"])) if heard else 0,),
+            anchor_frame=self._horizon, anchor_ns=int(picture.row["anchor_wall_ns"]) if heard else None,
+            first_packet_ns=int(picture.tap["first_wall_ns"]) if heard else None, ended_ns=wall_ns, ending=ending,
+            channels=(told(story.channel(picture, notes, one.draft.channels[0])),),
+            stretches=tuple(story.stretches(notes)), faults=(*story.faults(picture, len(notes)), *faults),
+            problem=story.nothing(picture),
+        )  # fmt: skip
+        done = finishing.finish(self._files, facts)
+        one.part.close()
+        finishing.forget(self._files, one.draft.recording_id)
+        self._taps.forget(slot)
+        self._state.commit()
+        return done
+
+    def abandon(self) -> None:
+        """Let go of the files; what lies in spool is for rule C5."""
+        for one in self._open.values():
+            one.part.close()
+        self._open.clear()
+
+    # -- inside
+
+    def _turn(self, datagrams: Datagrams, now_ns: int, wall_offset_ns: int) -> None:
+        self._pipeline.step(datagrams, now_ns, wall_offset_ns)
+        self._state.commit()
+        self._write_logs()
+
+    def _settle(self, slots: Ints, now_ns: int, ending: bool = False) -> None:
+        """Drain, write, give the room back (rule K4)."""
+        if not slots.size:
+            return
+        spans = self._drain.hand_on(slots, now_ns, ending)
+        self._state.commit()
+        for tap, row, start, stop in spans:
+            part = self._open[tap].part
+            for block in self._drain.cut(tap, row, start, stop).blocks:
+                part.write(part.octet_of(block.frame), (block.samples,))
+            self._state.written[row] = self._state.committed[row] = stop
+            self._drain.give_back(row)
+        self._write_logs()
+        self._state.commit()  # room that was cleared counts from now on
+
+    def _write_logs(self) -> None:
+        """What came after its block, and what the recording must tell of itself."""
+        state, journal = self._state, self._pipeline.journal
+        for patch in journal.patches_since(self._patches):
+            self._patches += 1
+            one = self._open.get(int(patch["tap"]))
+            if one is not None:
+                one.part.write(one.part.octet_of(int(patch["frame"])), (patch["samples"][: int(patch["count"])],))
+        for record in journal.notes_since(self._notes):
+            self._notes += 1
+            one = self._open.get(int(record["tap"]))
+            if one is not None:
+                one.notes.append(record["note"].copy())
+        state.patched[0] = state.patches_freed[0] = self._patches
+        state.noted[0] = state.notes_freed[0] = self._notes
+
+
+def _take(datagrams: Datagrams, which: Ints) -> Datagrams:
+    columns: tuple[NDArray[Any], ...] = datagrams
+    return Datagrams(*(column[which] for column in columns))
