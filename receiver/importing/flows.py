@@ -98,18 +98,23 @@ class Flows:
         if not which.size:
             return
         flow, ssrc, sequence = flow[which], batch.ssrc[which].astype(np.int64), batch.sequence[which]
-        order = np.lexsort((sequence, ssrc, flow))
-        ahead = np.diff(sequence[order])
-        near = (np.diff(flow[order]) == 0) & (np.diff(ssrc[order]) == 0) & (ahead > 0) & (ahead < NEAR)
-        for number in np.unique(flow[order][1:][near]).tolist():
-            self.flows[number].rtp = True
+        for order in (np.lexsort((ssrc, flow)), np.lexsort((sequence, ssrc, flow))):
+            apart = np.diff(sequence[order]) & 0xFFFF
+            near = (apart > 0) & (np.minimum(apart, 0x1_0000 - apart) < NEAR)
+            near &= (np.diff(flow[order]) == 0) & (np.diff(ssrc[order]) == 0)
+            for number in np.unique(flow[order][1:][near]).tolist():
+                self.flows[number].rtp = True
+        self._beyond(flow, ssrc, sequence)
+
+    def _beyond(self, flow: Ints, ssrc: Ints, sequence: Ints) -> None:
+        """The same for the last one of the piece before and the first one of this."""
         numbers, first = np.unique(flow, return_index=True)
         last = flow.size - 1 - np.unique(flow[::-1], return_index=True)[1]
         for number, head, tail in zip(numbers.tolist(), first.tolist(), last.tolist(), strict=True):
             one = self.flows[number]
             before_ssrc, before = one.newest
-            apart = (int(sequence[head]) - before) & 0xFFFF
-            one.rtp |= before_ssrc == int(ssrc[head]) and 0 < min(apart, 0x1_0000 - apart) < NEAR
+            ahead = (int(sequence[head]) - before) & 0xFFFF
+            one.rtp |= before_ssrc == int(ssrc[head]) and 0 < min(ahead, 0x1_0000 - ahead) < NEAR
             one.newest = int(ssrc[tail]), int(sequence[tail])
 
 

@@ -33,6 +33,8 @@ class Letters(NamedTuple):
 
     def rows(self, which: Ints) -> NDArray[np.uint8]:
         """The payloads of some of them as a slab, u1[k, 1536]; behind a payload lies anything."""
+        if not which.size:
+            return np.empty((0, LONGEST_ROW), np.uint8)
         all_rows: NDArray[np.void] = np.ndarray(
             (self.octets.size - LONGEST_ROW + 1,), f"V{LONGEST_ROW}", self.octets, strides=(1,)
         )

@@ -5,8 +5,6 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from numpy.typing import NDArray
-
 from receiver.lab.plan import Plan, schedule
 from receiver.lab.sender import datagrams
 from tests.lab.reference import BEGIN_NS
@@ -108,7 +106,7 @@ def pcapng(frames: Sequence[tuple[int, bytes]], link: int = 101, order: str = "<
 def sent(plan: Plan) -> list[Datagram]:
     """A plan's packets, each as it left: caller *k* from port 40,000 + k to port 20,000 + 2k."""
     packets = schedule(plan)
-    octets: NDArray[object] = datagrams(packets)
+    octets = datagrams(packets)
     return [
         Datagram(
             BEGIN_NS + int(one["when_ns"]), row[: 12 + int(one["size"])].tobytes(), port=40_000 + int(one["caller"]),
@@ -116,6 +114,11 @@ def sent(plan: Plan) -> list[Datagram]:
         )
         for one, row in zip(packets, octets, strict=True)
     ]  # fmt: skip
+
+
+def of_type(payload_type: int, one: Datagram) -> Datagram:
+    """The same packet of RTP with another payload type."""
+    return one._replace(payload=one.payload[:1] + bytes([payload_type]) + one.payload[2:])
 
 
 def capture(plan: Plan, link: int = 101, order: str = "<", unit: str = "ns") -> bytes:
