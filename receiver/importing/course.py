@@ -1,5 +1,6 @@
 """The second reading: every flow that is RTP becomes a recording."""
 
+import resource
 import socket
 import time
 from collections import Counter
@@ -31,9 +32,10 @@ from receiver.worker import story
 
 Ints = NDArray[np.int64]
 SECOND_NS: Final = 1_000_000_000
-SLAB_NS: Final = SECOND_NS // 2
+SLAB_NS: Final = SECOND_NS
 SLAB_ROWS: Final = 4_096
 MOST_AT_ONCE: Final = 4_000
+SPARE_DESCRIPTORS: Final = 64
 LONGEST_NS: Final = 24 * 3_600 * SECOND_NS  # of one recording
 BROKEN_OFF_NS: Final = 2 * SECOND_NS
 """A stream that was heard so shortly before a damaged capture ends was going on."""
@@ -75,7 +77,7 @@ class Imported:
     untimed: int = 0
     clock_steps: int = 0
     refused: int = 0
-    """Flows that found no place: more than 4,000 at once."""
+    """Flows that found no place: more than 4,000 at once, or than the limit of descriptors allows."""
     fault: CaptureError | None = None
     work_ns: int = 0
 
@@ -132,7 +134,7 @@ class _Course:
         self, files: Files, options: Options, flows: Flows, wanted: list[Flow], end_ns: int, told: Imported
     ) -> None:
         self._options, self._flows, self._end_ns, self._told = options, flows, end_ns, told
-        slots = min(len(wanted), MOST_AT_ONCE)
+        slots = _places(min(len(wanted), MOST_AT_ONCE))
         self._engine = Engine(files, slots, options.horizon, options.kinds)
         self._free = list(range(slots))[::-1]
         self._going: dict[int, _Going] = {}
@@ -184,7 +186,6 @@ class _Course:
             ),
             now_ns, offset_ns,
         )  # fmt: skip
-        self._engine.review(now_ns, offset_ns)
         self._heard(letters, flow, which, offset_ns)
 
     def _see_to(self, number: int, now_ns: int, offset_ns: int) -> None:
@@ -237,6 +238,16 @@ class _Course:
             requested_at=sidecar.moment(wall_ns), name=self._options.name, software=f"tapdeck {__version__}",
             host=socket.gethostname(), channels=(Channel(tap_id=recording),),
         )  # fmt: skip
+
+
+def _places(wanted: int) -> int:
+    """How many recordings there can be at a time: each has a file open. The limit of descriptors is raised for it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    need = wanted + SPARE_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < need:
+        soft = need if hard == resource.RLIM_INFINITY else min(need, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - SPARE_DESCRIPTORS))
 
 
 def _unannounced(channel: Channel) -> Channel:

@@ -8,7 +8,7 @@ the finish makes durable what it publishes (rule C4).
 import mmap
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,11 @@ from receiver.media.taps import Taps, Wanted
 from receiver.worker import story
 
 Ints = NDArray[np.int64]
-WINDOW = 6 * 8_000  # samples, [media].window_ms
+WINDOWS: Final = (6 * 8_000, 30 * 8_000)
+"""Samples of ring: the daemon's, and where streams are few so many that a second of packets always has room."""
+PATCHES: Final = 4_096  # every packet of a slab may be late
+RINGS: Final = 1 << 28
+"""Octets for all rings, if that is more than the least of each."""
 
 
 @dataclass
@@ -43,7 +47,8 @@ class Engine:
     """So many taps at a time. Slots are 0..``slots`` − 1; the caller says which one a datagram is for."""
 
     def __init__(self, files: Files, slots: int, horizon: int, kinds: NDArray[np.uint8]) -> None:
-        shape = Shape.of(slots, WINDOW, 0)
+        shape = Shape.of(slots, min(max(RINGS // (2 * slots), WINDOWS[0]), WINDOWS[1]), 0)
+        shape = shape._replace(patches=max(shape.patches, PATCHES))
         self._state = State(mmap.mmap(-1, State.needed(shape)[0]), shape)  # what is not used costs nothing
         self._state.allocated[:] = 1
         self._pipeline = Pipeline(self._state, horizon, kinds, [])
@@ -63,7 +68,8 @@ class Engine:
         self._open[slot] = _Open(draft, part)
 
     def step(self, datagrams: Datagrams, now_ns: int, wall_offset_ns: int) -> None:
-        """Run a slab of any length; its rings are drained whenever they could be full (design, section 3.2)."""
+        """Run a slab of any length, in turns that its rings have room for (design, section 3.2); then what time alone
+        decides, and what is ripe of the taps that nothing came for."""
         rest = np.arange(datagrams.size.size)
         while rest.size:
             found, inverse = np.unique(datagrams.tap[rest], return_inverse=True)
@@ -77,13 +83,11 @@ class Engine:
             some, rest = rest[fits], rest[~fits]
             until_ns = int(datagrams.arrival_ns[some].max()) if rest.size else now_ns
             part = datagrams if some.size == datagrams.size.size else _take(datagrams, some)
-            self._turn(part, until_ns, wall_offset_ns)
-            self._settle(slots, until_ns)
-
-    def review(self, now_ns: int, wall_offset_ns: int) -> None:
-        """What time alone decides, and what is ripe of taps that nothing came for."""
+            self._pipeline.step(part, until_ns, wall_offset_ns)
+            self._state.commit()
+            if rest.size:
+                self._settle(slots, until_ns)
         self._pipeline.sources.review(now_ns, now_ns + wall_offset_ns)
-        self._state.commit()
         self._settle(np.array(sorted(self._open), np.int64), now_ns)
 
     def close(
@@ -93,7 +97,6 @@ class Engine:
         """End a recording and bring it to ready/; ``told`` may say more of its channel. The slot is free then."""
         mine = np.array([slot], np.int64)
         self._pipeline.sources.conclude(slot, now_ns, wall_ns)
-        self._state.commit()
         self._settle(mine, now_ns, ending=True)
         one, picture = self._open.pop(slot), self._taps.picture(slot)
         heard = bool(picture.tap["first_ns"])
@@ -122,24 +125,18 @@ class Engine:
 
     # -- inside
 
-    def _turn(self, datagrams: Datagrams, now_ns: int, wall_offset_ns: int) -> None:
-        self._pipeline.step(datagrams, now_ns, wall_offset_ns)
-        self._state.commit()
-        self._write_logs()
-
     def _settle(self, slots: Ints, now_ns: int, ending: bool = False) -> None:
-        """Drain, write, give the room back (rule K4)."""
-        if not slots.size:
-            return
+        """The rest of a turn: drain, write, give the room back (rule K4). Patches go first, they are of blocks that are
+        written already."""
         spans = self._drain.hand_on(slots, now_ns, ending)
         self._state.commit()
+        self._write_logs()
         for tap, row, start, stop in spans:
             part = self._open[tap].part
             for block in self._drain.cut(tap, row, start, stop).blocks:
                 part.write(part.octet_of(block.frame), (block.samples,))
             self._state.written[row] = self._state.committed[row] = stop
             self._drain.give_back(row)
-        self._write_logs()
         self._state.commit()  # room that was cleared counts from now on
 
     def _write_logs(self) -> None:

@@ -1,5 +1,7 @@
 """A capture becomes recordings: one for each stream, exact to the sample; what is in none is counted and named."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -179,3 +181,37 @@ def test_c5_what_a_killed_import_has_left_is_finished_by_the_next(tmp_path: Path
     course.finish_what_is_left(files)
     assert check(tmp_path / "storage") == []
     files.close()
+
+
+def test_streams_that_find_no_place_are_counted_and_places_are_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(course, "MOST_AT_ONCE", 2)
+    plan = Plan((*(Caller(k, seconds=1) for k in range(3)), *(Caller(k, seconds=1, start_s=5) for k in (3, 4))))
+    told = imported(tmp_path, capture(plan))
+    assert (len(told.recorded), told.refused) == (4, 1)
+    assert [each.told.outcome for each in told.recorded] == [Outcome.COMPLETE] * 4
+
+
+def test_more_streams_than_descriptors_were_allowed(tmp_path: Path) -> None:
+    """In a process of its own, for the limit is the process's."""
+    plan = Plan(tuple(Caller(k, seconds=0.2) for k in range(120)))
+    (tmp_path / "capture").write_bytes(capture(plan))
+    (tmp_path / "storage").mkdir()
+    code = f"""
+import resource, pathlib
+from receiver.archive.files import Files
+from receiver.importing import course
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 150))
+files = Files(pathlib.Path({str(tmp_path / "storage")!r}))
+told = course.run(pathlib.Path({str(tmp_path / "capture")!r}), files, course.Options("{{recording_id}}", 3200, 10**10))
+print(len(told.recorded), told.refused)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["86", "34"]
+
+
+def test_a_second_ssrc_is_the_business_of_the_pipeline(tmp_path: Path) -> None:
+    told = imported(tmp_path, capture(Plan((Caller(1, seconds=4, weather="ssrc_change"),))))
+    (one,) = told.recorded
+    assert len(one.told.channels[0].streams) == 2

@@ -89,11 +89,12 @@ def test_a_fault_that_is_told_makes_it_degraded(engine: Engine) -> None:
     assert (done.outcome, done.problem) == (Outcome.DEGRADED, Problem("torn", "It is torn.", "Mend it."))
 
 
-def test_a_review_hands_on_what_is_ripe(engine: Engine, files: Files) -> None:
+def test_what_is_ripe_is_handed_on_although_nothing_comes_for_its_tap(engine: Engine, files: Files) -> None:
     opened(engine, 0, IDS[0])
+    opened(engine, 1, IDS[1])
     fed(engine, spoken(10))
-    engine.review(START + 2_000 * MS, WALL - START)
-    (part,) = [name for name in files.listing("spool") if name.endswith(".part")]
+    fed(engine, spoken(1, 100, tap=1))
+    (part,) = [name for name in files.listing("spool") if name.startswith(f"spool/{IDS[0]}")]
     descriptor = files.open(part)
     assert files.size(descriptor) == 2 * (HORIZON + 1_600)
     files.close_file(descriptor)
