@@ -5,6 +5,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -35,6 +36,7 @@ SECOND_NS: Final = 1_000_000_000
 SLAB_NS: Final = SECOND_NS
 SLAB_ROWS: Final = 4_096
 MOST_AT_ONCE: Final = 4_000
+MOST_FINISHING: Final = 256
 SPARE_DESCRIPTORS: Final = 64
 LONGEST_NS: Final = 24 * 3_600 * SECOND_NS  # of one recording
 BROKEN_OFF_NS: Final = 2 * SECOND_NS
@@ -142,6 +144,7 @@ class _Course:
         self._wanted[[flow.number for flow in wanted]] = True
         self._slot_of = np.full(self._wanted.size, -1, np.int64)
         self._refused: set[int] = set()
+        self._finishing: list[tuple[Flow, Future[Sidecar]]] = []
         self._done = 0
 
     def run(self, box: Letterbox, progress: Callable[[int], None]) -> None:
@@ -152,8 +155,9 @@ class _Course:
                 progress(self._done)
             for number in list(self._going):
                 self._close(number, box.stamps.offset_ns)
+            self._collect()
         finally:
-            self._engine.abandon()
+            self._engine.shut()
             self._told.refused = len(self._refused)
 
     def _take(self, letters: Letters, offset_ns: int) -> None:
@@ -228,7 +232,14 @@ class _Course:
         )  # fmt: skip
         self._slot_of[number] = -1
         self._free.append(going.slot)
-        self._told.recorded.append(Recorded(flow, done))
+        self._finishing.append((flow, done))
+        if len(self._finishing) >= MOST_FINISHING:
+            self._collect()
+
+    def _collect(self) -> None:
+        """Wait until what is over lies in ready/. Raises what went wrong there."""
+        self._told.recorded += [Recorded(flow, done.result()) for flow, done in self._finishing]
+        self._finishing.clear()
 
     def _draft(self, flow: Flow, wall_ns: int) -> Draft:
         recording = str(uuid4())

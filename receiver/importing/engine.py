@@ -7,6 +7,7 @@ the finish makes durable what it publishes (rule C4).
 
 import mmap
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from receiver.worker import story
 Ints = NDArray[np.int64]
 WINDOWS: Final = (6 * 8_000, 30 * 8_000)
 """Samples of ring: the daemon's, and where streams are few so many that a second of packets always has room."""
+FINISHERS: Final = 8
 PATCHES: Final = 4_096  # every packet of a slab may be late
 RINGS: Final = 1 << 28
 """Octets for all rings, if that is more than the least of each."""
@@ -56,6 +58,7 @@ class Engine:
         self._taps = Taps(self._state, self._pipeline.joining)
         self._files, self._horizon = files, horizon
         self._open: dict[int, _Open] = {}
+        self._finishers = ThreadPoolExecutor(FINISHERS, "finish")
         self._patches = self._notes = 0
 
     def open(self, slot: int, draft: Draft, source: Source, port: int, now_ns: int) -> None:
@@ -93,8 +96,9 @@ class Engine:
     def close(
         self, slot: int, ending: Ending, now_ns: int, wall_ns: int, faults: tuple[Problem, ...],
         told: Callable[[Channel], Channel],
-    ) -> Sidecar:  # fmt: skip
-        """End a recording and bring it to ready/; ``told`` may say more of its channel. The slot is free then."""
+    ) -> "Future[Sidecar]":  # fmt: skip
+        """End a recording; ``told`` may say more of its channel. The slot is free then, and the recording on its way to
+        ready/, beside what comes next: the disk takes its time to make things durable."""
         mine = np.array([slot], np.int64)
         self._pipeline.sources.conclude(slot, now_ns, wall_ns)
         self._settle(mine, now_ns, ending=True)
@@ -110,15 +114,19 @@ class Engine:
             stretches=tuple(story.stretches(notes)), faults=(*story.faults(picture, len(notes)), *faults),
             problem=story.nothing(picture),
         )  # fmt: skip
-        done = finishing.finish(self._files, facts)
         one.part.close()
-        finishing.forget(self._files, one.draft.recording_id)
         self._taps.forget(slot)
         self._state.commit()
+        return self._finishers.submit(self._finish, facts)
+
+    def _finish(self, facts: finishing.Facts) -> Sidecar:
+        done = finishing.finish(self._files, facts)
+        finishing.forget(self._files, facts.draft.recording_id)
         return done
 
-    def abandon(self) -> None:
-        """Let go of the files; what lies in spool is for rule C5."""
+    def shut(self) -> None:
+        """Wait for what is on its way and let go of the rest; what lies in spool then is for rule C5."""
+        self._finishers.shutdown()
         for one in self._open.values():
             one.part.close()
         self._open.clear()

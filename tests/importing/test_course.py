@@ -212,6 +212,6 @@ print(len(told.recorded), told.refused)
 
 
 def test_a_second_ssrc_is_the_business_of_the_pipeline(tmp_path: Path) -> None:
-    told = imported(tmp_path, capture(Plan((Caller(1, seconds=4, weather="ssrc_change"),))))
+    told = imported(tmp_path, capture(Plan((Caller(1, seconds=9, weather="ssrc_change"),))))
     (one,) = told.recorded
     assert len(one.told.channels[0].streams) == 2

@@ -1,5 +1,6 @@
 """The engine does in one thread what a worker does in three, and gives every slot back as it was."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,10 @@ def files(tmp_path: Path) -> Files:
 
 
 @pytest.fixture
-def engine(files: Files) -> Engine:
-    return Engine(files, 2, HORIZON, rtp.payload_kinds())
+def engine(files: Files) -> Iterator[Engine]:
+    made = Engine(files, 2, HORIZON, rtp.payload_kinds())
+    yield made
+    made.shut()
 
 
 def spoken(count: int, begin: int = 0, tap: int = 0) -> list[Sent]:
@@ -40,7 +43,7 @@ def fed(engine: Engine, sent: list[Sent]) -> None:
 
 
 def closed(engine: Engine, slot: int, now_ns: int, faults: tuple[Problem, ...] = ()) -> Sidecar:
-    return engine.close(slot, Ending.STOPPED, now_ns, now_ns + WALL - START, faults, lambda channel: channel)
+    return engine.close(slot, Ending.STOPPED, now_ns, now_ns + WALL - START, faults, lambda channel: channel).result()
 
 
 def test_a_slab_of_any_length_is_run_and_the_ring_never_overflows(engine: Engine, tmp_path: Path) -> None:
@@ -100,8 +103,8 @@ def test_what_is_ripe_is_handed_on_although_nothing_comes_for_its_tap(engine: En
     files.close_file(descriptor)
 
 
-def test_what_is_abandoned_stays_in_spool(engine: Engine, files: Files) -> None:
+def test_what_is_not_closed_stays_in_spool(engine: Engine, files: Files) -> None:
     opened(engine, 0, IDS[0])
-    engine.abandon()
+    engine.shut()
     assert [name.rpartition(".")[2] for name in files.listing("spool")] == ["part"]
     assert np.all([name.startswith(f"spool/{IDS[0]}") for name in files.listing("spool")])
