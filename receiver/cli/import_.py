@@ -2,14 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from receiver.cli.common import print_json, print_table, settings_of, with_config, with_json
 
 if TYPE_CHECKING:
-    from receiver.importing.course import Imported, Recorded
+    from receiver.archive.files import Files
+    from receiver.importing.course import Imported, Options, Recorded
     from receiver.importing.flows import Flow
 
 HEADS = ("stream", "codec", "packets", "lost", "seconds", "outcome", "file")
@@ -31,8 +32,8 @@ def command(file: Path, into: Path | None, silence: float, config: Path | None, 
     """Record the RTP streams of a capture (pcap or pcapng), one recording for each.
 
     They go through the engine of the daemon, with the times of the capture. The folder is like the daemon's: what is
-    finished lies in ready/. FILE may be one that the daemon has put into quarantine/. Exit 1 if FILE is no capture, or
-    is damaged or cut off; what can be read of it is recorded.
+    finished lies in ready/. FILE may be one that the daemon has put into quarantine/. Exit 1 if FILE is no capture, is
+    damaged or cut off, or holds too many streams; what can be is recorded.
     """
     from receiver.archive.files import Files
     from receiver.ledger.folder import Folder, FolderError
@@ -55,10 +56,10 @@ def command(file: Path, into: Path | None, silence: float, config: Path | None, 
     print_json(_document(told, file, folder)) if as_json else _print(told, folder)
     if told.fault is not None:
         click.echo(f"tapdeck: {file}: {told.fault}", err=True)
-    sys.exit(0 if told.fault is None else 1)
+    sys.exit(1 if told.fault is not None or told.crowded or told.refused else 0)
 
 
-def _options(config: Path | None, silence_s: float) -> Any:
+def _options(config: Path | None, silence_s: float) -> "Options":
     from receiver.importing.course import Options
     from receiver.wire import rtp
 
@@ -67,7 +68,7 @@ def _options(config: Path | None, silence_s: float) -> Any:
     return Options(settings.storage.name, settings.media.horizon, round(silence_s * 1e9), kinds)
 
 
-def _run(file: Path, files: Any, options: Any) -> "Imported":
+def _run(file: Path, files: "Files", options: "Options") -> "Imported":
     from receiver.importing import course
 
     shown = sys.stderr.isatty()
@@ -123,6 +124,10 @@ def _document(told: "Imported", file: Path, folder: Path) -> dict[str, object]:
         "streams": streams,
         "not_recorded": [_left(flow) for flow in told.left],
         "frames": told.fates,
+        "frames_without_a_time": told.untimed,
+        "clock_jumps": told.clock_steps,
+        "datagrams_of_too_many_flows": told.crowded,
+        "streams_without_a_place": told.refused,
         "payload_types": {str(number): count for number, count in sorted(told.unknown.items())},
         "seconds_of_sound": round(told.seconds, 3),
         "seconds_of_work": round(told.work_ns / 1e9, 3),
@@ -137,18 +142,17 @@ def _warn(told: "Imported") -> None:
     numbers, fates = ", ".join(str(link) for link in told.links), told.fates
     layers = ", ".join(dict.fromkeys(LINKS.values()))
     said = {
-        f"frames of link type {numbers}, which is not read; those that are: {layers}": fates.get("link", 0),
+        f"frames of link type {numbers}, which is not read ({layers} are)": fates.get("link", 0),
         "fragments of UDP datagrams, which are not put together": fates.get("fragment", 0),
-        "frames that the capture does not keep whole: capture with a larger snap length": fates.get("truncated", 0),
+        "frames that are not whole in the capture (take one with a larger snap length)": fates.get("truncated", 0),
         "frames with headers that contradict each other": fates.get("malformed", 0),
-        "frames without a time: they were given that of the frame before": told.untimed,
-        "times that the clock of the capture was set": told.clock_steps,
-        "datagrams of more flows than can be told apart: filter the capture": told.crowded,
-        "streams found no place because too many go on at once: filter the capture": told.refused,
+        "frames without a time, which were given that of the frame before": told.untimed,
+        "jumps of the capture's clock": told.clock_steps,
+        "datagrams of more flows than can be told apart (filter the capture)": told.crowded,
+        "streams not recorded because too many go on at once (filter the capture)": told.refused,
     }
-    said |= {
-        f"packets of payload type {number}, which is not recorded": count for number, count in told.unknown.items()
-    }
+    for number, count in sorted(told.unknown.items()):
+        said[f"packets of payload type {number}, which is not recorded"] = count
     for words, count in said.items():
         if count:
-            click.echo(f"tapdeck: {count:,} {words}", err=True)
+            click.echo(f"tapdeck: {words}: {count:,}", err=True)

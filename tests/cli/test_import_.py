@@ -98,15 +98,16 @@ def test_what_is_in_no_recording_is_counted_and_named(tmp_path: Path, capsys: py
     assert run("import", str(tmp_path / "c"), "--into", str(tmp_path / "out")) == 0
     out, err = capsys.readouterr()
     assert re.search(r"40001 → \S+ +payload type 111 +50 +- +- +not recorded +-\n", out)
-    assert "tapdeck: 50 packets of payload type 111, which is not recorded\n" in err
-    assert "tapdeck: 1 fragments of UDP datagrams, which are not put together\n" in err
+    assert "tapdeck: packets of payload type 111, which is not recorded: 50\n" in err
+    assert "tapdeck: fragments of UDP datagrams, which are not put together: 1\n" in err
 
 
 def test_a_link_type_that_is_not_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "c").write_bytes(pcap([(0, bytes(80))] * 3, link=127))
     assert run("import", str(tmp_path / "c"), "--into", str(tmp_path / "out")) == 0
-    says = "3 frames of link type 127, which is not read; those that are: BSD loopback, Ethernet"
-    assert says in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "frames of link type 127, which is not read (BSD loopback, Ethernet," in err
+    assert err.endswith(" are): 3\n")
 
 
 def test_k7_a_slab_of_the_quarantine_is_a_capture_too(
@@ -140,6 +141,17 @@ def test_a_folder_that_a_daemon_uses_is_left_alone(
     assert "in use" in capsys.readouterr().err
     held.release()
     assert run("import", str(file), "--into", str(tmp_path / "out")) == 0
+
+
+def test_streams_that_found_no_place_are_exit_1(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("receiver.importing.course.MOST_AT_ONCE", 1)
+    assert run("import", str(file), "--into", str(tmp_path / "out"), "--json") == 1
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert (len(told["streams"]), told["streams_without_a_place"]) == (1, 1)
+    assert err == "tapdeck: streams not recorded because too many go on at once (filter the capture): 1\n"
 
 
 def test_what_is_missing_is_a_usage_error(tmp_path: Path) -> None:

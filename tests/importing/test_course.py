@@ -19,7 +19,7 @@ from receiver.lab.forecast import PRESETS
 from receiver.lab.plan import Caller, Plan
 from receiver.lab.proof import Expected, Proof, prove
 from tests.importing.captures import SECOND, Datagram, capture, framed, of_type, packet, pcap, sent
-from tests.lab.reference import sent_by
+from tests.lab.reference import BEGIN_NS, sent_by
 from tests.tools import count as how_often
 
 OPTIONS = Options("{recording_id}", 3_200, 600 * SECOND)
@@ -183,12 +183,23 @@ def test_c5_what_a_killed_import_has_left_is_finished_by_the_next(tmp_path: Path
     files.close()
 
 
+def later_than_the_others(one: Datagram) -> bool:
+    """All of them, but for the first tenth of a second of the caller who is to find no place."""
+    return one.port != 40_002 or one.stamp_ns - BEGIN_NS > SECOND // 10
+
+
 def test_streams_that_find_no_place_are_counted_and_places_are_used_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(course, "MOST_AT_ONCE", 2)
-    plan = Plan((*(Caller(k, seconds=1) for k in range(3)), *(Caller(k, seconds=1, start_s=5) for k in (3, 4))))
-    told = imported(tmp_path, capture(plan))
+    """One that found none is not begun in its middle."""
+    lengths = (1, 1, 9)
+    plan = Plan((
+        *(Caller(k, seconds=seconds) for k, seconds in enumerate(lengths)),
+        *(Caller(k, seconds=1, start_s=5) for k in (3, 4)),
+    ))  # fmt: skip
+    packets = sorted(sent(plan), key=lambda one: (one.stamp_ns, one.port))
+    told = imported(tmp_path, pcap([(one.stamp_ns, packet(one)) for one in packets if later_than_the_others(one)]))
     assert (len(told.recorded), told.refused) == (4, 1)
     assert [each.told.outcome for each in told.recorded] == [Outcome.COMPLETE] * 4
 

@@ -142,6 +142,8 @@ def test_headers_that_contradict_each_other_are_malformed() -> None:
         four[:24] + b"\x00\xff" + four[26:],  # UDP longer than the packet
         six[:44] + b"\x00\xff" + six[46:],
     ]) == [Fate.MALFORMED] * 5  # fmt: skip
+    padded = framed(1, four[:24] + struct.pack("!H", 8 + len(FOUR.payload) + 5) + four[26:]) + bytes(40)
+    assert fates([padded], 1) == [Fate.MALFORMED]
     wrong_version = framed(1, four)[:14] + b"\x65" + four[1:]
     assert fates([wrong_version], 1) == [Fate.MALFORMED]
 
