@@ -201,11 +201,12 @@ class _Course:
             self._close(number, offset_ns, Ending.MAX_DURATION)
         if number in self._going or number in self._refused:
             return
-        if not self._free:
+        flow = self._flows.flows[number]
+        draft = self._draft(flow, now_ns + offset_ns)
+        if not self._free or not self._engine.open(self._free[-1], draft, flow.source, flow.target.port, now_ns):
             self._refused.add(number)
             return
-        slot, flow = self._free.pop(), self._flows.flows[number]
-        self._engine.open(slot, self._draft(flow, now_ns + offset_ns), flow.source, flow.target.port, now_ns)
+        slot = self._free.pop()
         self._going[number] = _Going(slot, now_ns, now_ns)
         self._slot_of[number] = slot
 

@@ -49,7 +49,8 @@ class Engine:
     """So many taps at a time. Slots are 0..``slots`` − 1; the caller says which one a datagram is for."""
 
     def __init__(self, files: Files, slots: int, horizon: int, kinds: NDArray[np.uint8]) -> None:
-        shape = Shape.of(slots, min(max(RINGS // (2 * slots), WINDOWS[0]), WINDOWS[1]), 0)
+        # Rows of candidates (rule A3) come on top: a tap is refused its row as long as they hold too many
+        shape = Shape.of(slots + max(64, slots // 4), min(max(RINGS // (2 * slots), WINDOWS[0]), WINDOWS[1]), 0)
         shape = shape._replace(patches=max(shape.patches, PATCHES))
         self._state = State(mmap.mmap(-1, State.needed(shape)[0]), shape)  # what is not used costs nothing
         self._state.allocated[:] = 1
@@ -61,14 +62,17 @@ class Engine:
         self._finishers = ThreadPoolExecutor(FINISHERS, "finish")
         self._patches = self._notes = 0
 
-    def open(self, slot: int, draft: Draft, source: Source, port: int, now_ns: int) -> None:
-        """Begin a recording of what comes from exactly this source. OSError where the disk does not take it."""
-        part = Part.create(self._files, PartKey(draft.recording_id, 0, 0, 0))
+    def open(self, slot: int, draft: Draft, source: Source, port: int, now_ns: int) -> bool:
+        """Begin a recording of what comes from exactly this source; False where candidates of others have taken all
+        rows. OSError where the disk does not take it."""
         row = self._taps.free_row()
-        assert row >= 0, "there are more rows than slots"
+        if row < 0:
+            return False
+        part = Part.create(self._files, PartKey(draft.recording_id, 0, 0, 0))
         self._taps.open(slot, Wanted(draft.recording_id, port, Policy.EXACT, source, False), row, now_ns)
         self._state.commit()
         self._open[slot] = _Open(draft, part)
+        return True
 
     def step(self, datagrams: Datagrams, now_ns: int, wall_offset_ns: int) -> None:
         """Run a slab of any length, in turns that its rings have room for (design, section 3.2); then what time alone

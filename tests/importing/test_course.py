@@ -1,5 +1,6 @@
 """A capture becomes recordings: one for each stream, exact to the sample; what is in none is counted and named."""
 
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -226,3 +227,43 @@ def test_a_second_ssrc_is_the_business_of_the_pipeline(tmp_path: Path) -> None:
     told = imported(tmp_path, capture(Plan((Caller(1, seconds=9, weather="ssrc_change"),))))
     (one,) = told.recorded
     assert len(one.told.channels[0].streams) == 2
+
+
+def test_a_recording_is_at_most_a_day_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day of two seconds, here."""
+    monkeypatch.setattr(course, "LONGEST_NS", 2 * SECOND)
+    told = imported(tmp_path, capture(Plan((Caller(1, seconds=5),))))
+    *before, last = told.recorded
+    assert {each.told.ending for each in before} == {Ending.MAX_DURATION}
+    assert last.told.ending == Ending.STOPPED
+    assert sum(each.told.frames for each in told.recorded) == 5 * 8_000
+
+
+def test_mutated_captures_are_recorded_or_not_and_the_folder_is_always_in_order(tmp_path: Path) -> None:
+    dice = random.Random(11)
+    wholes = [
+        capture(Plan((Caller(1, seconds=2, weather=name), Caller(2, seconds=1, codec="PCMA"))), link=link)
+        for name, link in (("clean", 1), ("everything", 101), ("ssrc_change", 276))
+    ]
+    faults = recorded = 0
+    for number in range(how_often(12, all=300, full=10_000)):
+        octets = bytearray(dice.choice(wholes))
+        for _ in range(dice.choice((1, 10, 1_000))):
+            octets[dice.randrange(len(octets))] = dice.choice((0, 0xFF, dice.randrange(256)))
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        told = imported(folder, bytes(octets))
+        assert check(folder / "storage") == []
+        assert not list((folder / "storage" / "spool").iterdir())
+        faults, recorded = faults + (told.fault is not None), recorded + len(told.recorded)
+    assert faults
+    assert recorded
+
+
+@pytest.mark.all
+@pytest.mark.parametrize("seed", range(3))
+def test_p1_a_minute_of_every_weather_is_exact_through_a_capture(tmp_path: Path, seed: int) -> None:
+    plan = Plan(tuple(Caller(k, seconds=60, weather=name) for k, name in enumerate(PRESETS)), seed=seed)
+    told = imported(tmp_path, capture(plan, link=1, unit="us"))
+    for proof in proofs(tmp_path, told, plan, Expected(ending="stopped")):
+        assert proof.exact, str(proof)

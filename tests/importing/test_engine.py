@@ -34,8 +34,9 @@ def spoken(count: int, begin: int = 0, tap: int = 0) -> list[Sent]:
     ]  # fmt: skip
 
 
-def opened(engine: Engine, slot: int, recording_id: str, now_ns: int = START) -> None:
-    engine.open(slot, Draft(recording_id=recording_id, name="{recording_id}", channels=(Channel(),)), HOME, 9, now_ns)
+def opened(engine: Engine, slot: int, recording_id: str) -> bool:
+    draft = Draft(recording_id=recording_id, name="{recording_id}", channels=(Channel(),))
+    return engine.open(slot, draft, HOME, 9, START)
 
 
 def fed(engine: Engine, sent: list[Sent]) -> None:
@@ -101,6 +102,15 @@ def test_what_is_ripe_is_handed_on_although_nothing_comes_for_its_tap(engine: En
     descriptor = files.open(part)
     assert files.size(descriptor) == 2 * (HORIZON + 1_600)
     files.close_file(descriptor)
+
+
+def test_candidates_that_hold_every_row_leave_none_for_another_tap(files: Files) -> None:
+    engine = Engine(files, 40, HORIZON, rtp.payload_kinds())
+    for slot in range(39):
+        assert opened(engine, slot, f"00000000-0000-4000-8000-0000000001{slot:02d}")
+    fed(engine, [one._replace(ssrc=ssrc) for slot in range(39) for ssrc in range(5) for one in spoken(1, tap=slot)])
+    assert not opened(engine, 39, IDS[0])
+    engine.shut()
 
 
 def test_what_is_not_closed_stays_in_spool(engine: Engine, files: Files) -> None:
