@@ -24,7 +24,7 @@ NEAR: Final = 32  # sequence numbers
 
 @dataclass
 class Flow:
-    """One of them. ``last`` is the number of its last datagram in the capture, ``last_ns`` when that arrived."""
+    """One of them. ``last`` is the number of its last datagram in the capture."""
 
     number: int
     source: Source
@@ -33,7 +33,6 @@ class Flow:
     rtp: bool = False
     speech: int = 0
     last: int = 0
-    last_ns: int = 0
     unknown: Counter[int] = field(default_factory=Counter)
     """Payload types that we do not record, and how many packets there were of each."""
     newest: tuple[int, int] = (-1, -1)  # SSRC and sequence number of the last packet that could be RTP
@@ -77,17 +76,17 @@ class Flows:
         flow = self.number(letters, meet=True)
         self.crowded += int((flow < 0).sum())
         batch = rtp.parse(letters.rows(np.arange(flow.size)), np.minimum(letters.size, 1 << 16), self._kinds)
-        self._count(flow, batch, letters)
+        self._count(flow, batch)
         self._evidence(flow, batch)
         self.datagrams += flow.size
 
-    def _count(self, flow: Ints, batch: rtp.Batch, letters: Letters) -> None:
+    def _count(self, flow: Ints, batch: rtp.Batch) -> None:
         for number in np.unique(flow[flow >= 0]).tolist():
             mine = np.flatnonzero(flow == number)
             one = self.flows[number]
             one.packets += mine.size
             one.speech += int((batch.verdict[mine] == Verdict.ACCEPTED).sum())
-            one.last, one.last_ns = self.datagrams + int(mine[-1]), int(letters.arrival_ns[mine[-1]])
+            one.last = self.datagrams + int(mine[-1])
             strange = mine[batch.verdict[mine] == Verdict.PAYLOAD_TYPE]
             one.unknown.update(batch.payload_type[strange].tolist())
 
