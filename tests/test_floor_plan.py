@@ -32,6 +32,7 @@ OURS: dict[str, Set[str]] = {
     "api": {"control", "ledger", "watch", "archive.sidecar", "endpoints"},
     "watch": {"settings"},
     "worker": {"link", "socketpair", "net", "wire", "media", "archive", "watch"},
+    "importing": {"wire", "media", "archive", "worker.story"},
     "daemon": {
         "settings", "tables", "forms", "endpoints", "link", "socketpair", "crew", "net", "ledger", "control", "api",
         "watch", "archive",
@@ -62,6 +63,7 @@ THEIRS: dict[str, Set[str]] = {
     "api": {"aiohttp", "msgspec", "structlog"},
     "watch": {"msgspec", "structlog", "prometheus_client"},
     "worker": {"numpy", "msgspec", "structlog"},
+    "importing": {"numpy", "msgspec"},
     "daemon": {"aiohttp", "msgspec", "structlog"},
     "lab": ALL,
     "cli": ALL,

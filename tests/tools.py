@@ -17,6 +17,7 @@ PACKAGES = {
     "capinfos": "tshark",
     "debootstrap": "debootstrap debian-archive-keyring",
     "docker-compose": "docker-compose",
+    "dumpcap": "tshark",
     "editcap": "tshark",
     "ffmpeg": "ffmpeg",
     "ffprobe": "ffmpeg",

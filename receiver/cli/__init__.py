@@ -22,6 +22,7 @@ COMMANDS = {
     "recordings": "List recordings.",
     "drain": "Take the daemon out of service: no new taps.",
     "health": "Is the daemon ready?",
+    "import": "Record the streams of a capture.",
     "check": "Audit a folder of recordings.",
     "config": "Check the configuration, show where each value comes from.",
     "lab": "A telephone network in a box: a switch, and callers.",
@@ -31,6 +32,9 @@ COMMANDS = {
 
 PLAIN = frozenset({"health"})
 """Those that a machine calls every few seconds: ``run(words)`` returns the exit status, and click is not loaded."""
+
+MODULES = {"import": "import_"}
+"""Where a command's file cannot have its name."""
 
 EXITS = {
     "receiver.origins.ConfigError": 78,  # EX_CONFIG

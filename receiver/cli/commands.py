@@ -6,7 +6,7 @@ from importlib import import_module
 import click
 
 from receiver import __version__
-from receiver.cli import COMMANDS, PLAIN, plain
+from receiver.cli import COMMANDS, MODULES, PLAIN, plain
 
 
 class Commands(click.Group):
@@ -20,7 +20,7 @@ class Commands(click.Group):
             return None
         if cmd_name in PLAIN:
             return _wrapped(cmd_name)
-        command = import_module(f"receiver.cli.{cmd_name}").command
+        command = import_module(f"receiver.cli.{MODULES.get(cmd_name, cmd_name)}").command
         assert isinstance(command, click.Command)
         return command
 
