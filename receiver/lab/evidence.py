@@ -123,7 +123,7 @@ def _read(folder: Path, piece: _Piece, told: Sidecar, findings: Findings) -> NDA
             "frames", f"{piece.file}: {piece.frames} by the sidecar, {said} by its header, {len(samples)} there"
         )
     try:
-        if container == "WAV":  # libsndfile makes do with a length that is not true
+        if shape[3] == "WAV":  # libsndfile makes do with a length that is not true
             wav.inspect(lambda at, count: octets[at : at + count], len(octets))
     except wav.NotWav as error:
         findings.add("frames", f"{piece.file}: {error}")
