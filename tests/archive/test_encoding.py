@@ -74,7 +74,7 @@ def test_whatever_a_law_decodes_to_comes_back_exactly(
     mono = np.array([ABSENT if code is None else LAWS[name][code] for code in said], np.int16)
     samples = np.resize(mono, (len(mono), channels))
     with tempfile.TemporaryDirectory() as directory:
-        files = Files(Path(directory))
+        files = Watched(Path(directory), sync=False)
         written = write(files, FORMS[name], samples, chunk)
         octets = (Path(directory) / TARGET).read_bytes()
         files.close()
@@ -106,7 +106,7 @@ def test_absence_in_a_law_is_the_code_of_a_silent_line(files: Files, tmp_path: P
 @given(st.integers(-32767, 32767))
 def test_a_sample_that_a_law_does_not_know_is_never_taken(sample: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
-        files = Files(Path(directory))
+        files = Watched(Path(directory), sync=False)
         for name, law in LAWS.items():
             taken = write(files, FORMS[name], np.array([[8], [sample]], np.int16)) is not None
             assert taken == (sample in law)
@@ -117,7 +117,7 @@ def test_a_sample_that_a_law_does_not_know_is_never_taken(sample: int) -> None:
 def test_any_sound_comes_back_exactly_from_pcm16_and_flac(samples: list[int], chunk: int) -> None:
     sound = np.array(samples, np.int16)[:, None]
     with tempfile.TemporaryDirectory() as directory:
-        files = Files(Path(directory))
+        files = Watched(Path(directory), sync=False)
         for form in (PCM16_WAV, FLAC_FILE):
             assert write(files, form, sound, chunk)
             assert np.array_equal(read(Path(directory) / TARGET), audible("", sound))

@@ -124,3 +124,22 @@ def test_no_header_however_broken_raises_anything_else(octets: bytes) -> None:
 def test_libsndfile_is_loaded_with_the_first_flac_and_not_before() -> None:
     code = "import sys, receiver.archive.finish, receiver.archive.check; sys.exit('soundfile' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_it_works_where_no_memory_may_be_written_and_executed(tmp_path: Path) -> None:
+    """As under ``MemoryDenyWriteExecute=yes``; a kernel before 6.3 has no such order, there it only works."""
+    code = """if True:
+        import ctypes, os, sys
+        import numpy as np
+        from receiver.archive import flac
+        PR_SET_MDWE, REFUSE_EXEC_GAIN = 65, 1
+        ctypes.CDLL(None).prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0)
+        descriptor = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+        with flac.writer(descriptor, 1, 8000) as write:
+            write(np.arange(1_000, dtype=np.int16)[:, None])
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        print(flac.checksum(descriptor))
+    """
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "x"], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert int(done.stdout) == zlib.crc32(np.arange(1_000, dtype=np.int16).tobytes())
