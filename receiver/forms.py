@@ -23,7 +23,7 @@ class Awaited(NamedTuple):
     brings: str
 
 
-_SOURCES = "codecs, layouts and encodings (version 0.4)"
+_SOURCES = "codecs and layouts (version 0.4)"
 
 AWAITED: Mapping[str, Awaited] = {
     "media.workers": Awaited((1,), "more than one media worker"),
@@ -32,7 +32,6 @@ AWAITED: Mapping[str, Awaited] = {
     "taps.codec": Awaited(("PCMU", "PCMA"), _SOURCES),
     "taps.pause_as": Awaited(("silence",), "pause and resume (version 0.4)"),
     "taps.mask_dtmf": Awaited((False,), "telephone events (version 0.4)"),
-    "storage.encoding": Awaited(("pcm16",), _SOURCES),
 }
 """Keys of the contract that this version knows and cannot honour in full. Nothing else is left out."""
 

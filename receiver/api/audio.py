@@ -20,8 +20,9 @@ routes = web.RouteTableDef()
 class Sound(web.FileResponse):
     """A file that is open already: who it is cannot change any more, whatever happens to its name."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(f"/proc/self/fd/{file.fileno()}", headers={"Content-Type": "audio/wav"})
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        kind = "audio/flac" if name.endswith(".flac") else "audio/wav"
+        super().__init__(f"/proc/self/fd/{file.fileno()}", headers={"Content-Type": kind})
         self._file = file
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
@@ -34,7 +35,7 @@ class Sound(web.FileResponse):
 
 @routes.get("/v1/recordings/{id}/audio")
 async def play(request: web.Request) -> web.StreamResponse:
-    """The WAV, or a range of its octets. One in several WAVs is asked for by ``?part=N``, from 1 on."""
+    """The WAV or FLAC, or a range of its octets. One in several files is asked for by ``?part=N``, from 1 on."""
     house = request.app[HOUSE]
     part = _part(dict(request.query))
     row = await house.clerk.do(house.clerk.ledger.recording, request.match_info["id"])
@@ -49,14 +50,15 @@ async def play(request: web.Request) -> web.StreamResponse:
         return _several(row)
     if part is not None and part > len(wavs):
         raise Trouble(404, "no_such_part", f"part: expected a number from 1 to {len(wavs)}, found {part}")
-    file = await _open(house, wavs[(part or 1) - 1])
+    name = wavs[(part or 1) - 1]
+    file = await _open(house, name)
     octets = os.fstat(file.fileno()).st_size
     if not _is_satisfiable(request, octets):
         file.close()
         answer = document(416, "range", f"Range: expected bytes=FIRST-LAST within {octets} octets")
         answer.headers["Content-Range"] = f"bytes */{octets}"
         return answer
-    return Sound(file)
+    return Sound(file, name)
 
 
 async def _open(house: House, path: str) -> BinaryIO:
@@ -84,12 +86,12 @@ def _moved() -> Trouble:
 
 def _several(row: RecordingRow) -> web.Response:
     """Name the parts: which sound is wanted cannot be guessed, and one file of them all does not exist."""
-    told = ("file", "frame", "frames", "bytes", "sha256")
+    told = ("file", "frame", "frames", "bytes", "sha256", "encoding")
     parts: list[dict[str, Any]] = [
         {"part": number, **{name: part[name] for name in told if name in part}}
         for number, part in enumerate(row.summary.parts, 1)
     ]
-    detail = f"the recording is in {len(parts)} WAVs: ask for each by ?part=1 to {len(parts)}"
+    detail = f"the recording is in {len(parts)} files: ask for each by ?part=1 to {len(parts)}"
     return document(HTTPStatus.CONFLICT, "several_parts", detail, parts=parts)
 
 

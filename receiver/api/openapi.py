@@ -30,7 +30,7 @@ routes = web.RouteTableDef()
 
 
 class Operation(NamedTuple):
-    """What a route takes and gives. ``gives``: status → struct, or media type, or None for nothing."""
+    """What a route takes and gives. ``gives``: status → struct, or media type (or several), or None for nothing."""
 
     gives: Mapping[int, Any]
     takes: Any = None
@@ -41,6 +41,7 @@ def _query(name: str, meaning: str, schema: Schema, **more: Any) -> Schema:
     return {"name": name, "in": "query", "description": meaning, "schema": schema, **more}
 
 
+_AUDIO: Final = ("audio/wav", "audio/flac")
 _TEXT: Final[Schema] = {"type": "string"}
 _LIMIT: Final = {"type": "integer", "minimum": 1, "maximum": bodies.MOST_LISTED, "default": bodies.USUALLY_LISTED}
 _LABELS: Final = {"type": "object", "patternProperties": {r"^label\.": _TEXT}, "additionalProperties": False}
@@ -76,8 +77,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "GET /v1/recordings": Operation({200: shapes.RecordingPage}, query=_PAGE),
     "GET /v1/recordings/{id}": Operation({200: shapes.RecordingView}),
     "GET /v1/recordings/{id}/audio": Operation(
-        {200: "audio/wav", 206: "audio/wav", 304: None},
-        query=(_query("part", "Which of several WAVs, from 1 on.", {"type": "integer", "minimum": 1}),),
+        {200: _AUDIO, 206: _AUDIO, 304: None},
+        query=(_query("part", "Which of several files, from 1 on.", {"type": "integer", "minimum": 1}),),
     ),
     "GET /v1/events": Operation({200: "text/event-stream"}),
     f"POST {CALLBACKS}{{secret}}": Operation({204: None}, dict[str, Any]),
@@ -159,8 +160,8 @@ def _answer(status: int, given: Any) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     if given == "text/event-stream":
         answer["description"] = "Events, one after the other; the `data` of each is an EventDocument."
-    if isinstance(given, str):
-        answer["content"] = {given: {}}
+    if isinstance(given, str | tuple):
+        answer["content"] = {kind: {} for kind in ([given] if isinstance(given, str) else given)}
     elif given is not None:
         answer["content"] = {"application/json": {"schema": _schema(given)}}
     return answer

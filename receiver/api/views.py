@@ -90,7 +90,7 @@ def view_of(tap: Tap, address: str | None, public_url: str | None) -> TapView:
 
 
 def wavs_of(recording: RecordingRow) -> list[str] | None:
-    """The paths below ``ready/`` of a recording's WAVs, in order; empty where it has no sound, None where nobody knows.
+    """The paths below ``ready/`` of its sound, in order; empty where a recording has none, None where nobody knows.
 
     Jobs may write sidecars, too: a name with a way out in it is not one of ours.
     """

@@ -14,7 +14,7 @@ The spool tells the state of a recording by names alone, so that anybody may go 
     <id>.<channel>.<segment>.<first>.part   its sound so far, absence kept
     <id>.notes                          what the worker wants to survive a power cut beside the sound
     <id>.<segment>.segment              this file of a long recording is woven and described (C7)
-    <id>.<segment>.wav                  woven, on its way to ready/
+    <id>.<segment>.wav                  woven, on its way to ready/ (by this name in every encoding)
     <id>.json                           the final sidecar: nothing will be woven any more, only linked
     <id>.done                           the same, renamed: both names are in ready/; kept until ``finish.forget``
     commits-<worker>.log                how many octets of each part are known to be durable (C2)

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from receiver.archive import names, wav
+from receiver.archive import flac, names, wav
 from receiver.archive.files import Files
 from receiver.archive.publish import digest
-from receiver.archive.sidecar import PCM16, File, Outcome, Sidecar, decode
+from receiver.archive.sidecar import FLAC, G711, PCM16, File, Outcome, Sidecar, decode
 
 
 class Finding(NamedTuple):
@@ -31,6 +31,11 @@ def check(directory: Path) -> list[Finding]:
         files.close()
 
 
+_WRITTEN: dict[str, set[tuple[int | None, int]]] = {  # what a header says where the encoding is true: tag, bits
+    PCM16: {(wav.PCM, 16)},
+    G711: {(wav.ULAW, 8), (wav.ALAW, 8)},
+    FLAC: {(None, 16)},
+}
 _HOLDERS = (names.draft, names.final, names.done)  # one of them lies in spool as long as a recording is at work
 
 
@@ -49,7 +54,7 @@ class _Audit:
                 self._sidecar(name)
         at_work = {spooled.recording_id for name in spool if (spooled := names.parse(name))}
         for name in ready:
-            if name.endswith(".wav"):
+            if name.endswith(names.SOUND_SUFFIXES):
                 self._sound(name, at_work)
             elif not name.endswith(".json"):
                 self._say(name, "stray", "It is not a recording and not a sidecar.")
@@ -117,11 +122,14 @@ class _Audit:
     def _shape(self, name: str, file: File, sidecar: Sidecar) -> None:
         """The header against the sidecar; that it is true in itself, ``_sound`` looks at."""
         shape = self._header(name)
-        if shape is None or sidecar.encoding != PCM16:
+        if shape is None:
             return
-        said = file.frames, sidecar.sample_rate, wav.PCM, wav.SAMPLE_OCTETS * 8
-        if (shape.frames, shape.rate, shape.tag, shape.bits) != said:
-            self._say(name, "shape", f"It has {shape.frames} frames at {shape.rate} Hz, its sidecar says {said[:2]}.")
+        said, encoding = (file.frames, sidecar.sample_rate), file.encoding or sidecar.encoding
+        written = shape.tag if isinstance(shape, wav.Format) else None, shape.bits
+        if (shape.frames, shape.rate) != said:
+            self._say(name, "shape", f"It has {shape.frames} frames at {shape.rate} Hz, its sidecar says {said}.")
+        elif written not in _WRITTEN.get(encoding, set()):
+            self._say(name, "shape", f"Its sidecar says {encoding}, and it is not.")
         elif sidecar.channels and shape.channels != len(sidecar.channels):
             self._say(name, "shape", f"It has {shape.channels} channels, its sidecar {len(sidecar.channels)}.")
 
@@ -138,7 +146,7 @@ class _Audit:
         if name not in self._claimed and names.recording_of(name) not in at_work:
             self._say(name, "no_sidecar", "No sidecar names it: it is half of something.")
 
-    def _header(self, name: str, say: bool = False) -> wav.Format | None:
+    def _header(self, name: str, say: bool = False) -> wav.Format | flac.Shape | None:
         try:
             descriptor = self._files.open(name)
         except OSError as error:
@@ -151,10 +159,12 @@ class _Audit:
                 octets = bytearray(count)
                 return bytes(octets[: self._files.pread(descriptor, octets, at)])
 
-            return wav.inspect(read, self._files.size(descriptor))
-        except (wav.NotWav, OSError) as error:
+            inspect = flac.inspect if name.endswith(".flac") else wav.inspect
+            return inspect(read, self._files.size(descriptor))
+        except (wav.NotWav, flac.NotFlac, OSError) as error:
             if say:
-                self._say(name, "header", f"Not a true WAV: {error}.")
+                kind = "FLAC" if name.endswith(".flac") else "WAV"
+                self._say(name, "header", f"Not a true {kind}: {error}.")
             return None
         finally:
             self._files.close_file(descriptor)

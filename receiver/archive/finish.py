@@ -5,7 +5,7 @@ process; the spool tells how far it came (see ``receiver/archive/__init__.py``).
 ``<id>.done`` until ``forget``: a worker that dies before it could say "finished" finds it there and says it then.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,8 +18,9 @@ from receiver.archive.gaps import Stretch
 from receiver.archive.names import PartKey
 from receiver.archive.outcome import judge
 from receiver.archive.publish import publish, put_final
-from receiver.archive.roll import Segment, all_gaps, read_segment, roll, roll_rest, sound_of, started, stem_of
+from receiver.archive.roll import all_gaps, read_segment, roll, roll_rest, sound_of, started, stem_of
 from receiver.archive.sidecar import (
+    PCM16,
     Channel,
     Draft,
     Ending,
@@ -68,6 +69,7 @@ class _Sound:
     file: str | None = None
     octets: int | UnsetType = UNSET
     sha256: str | UnsetType = UNSET
+    encoding: str = PCM16
     files: tuple[File, ...] = ()
     gaps: tuple[Gap, ...] = ()
     notices: tuple[Problem, ...] = ()
@@ -197,7 +199,7 @@ def _compose(files: Files, facts: Facts) -> Sidecar:
 
 def _single(files: Files, facts: Facts) -> _Sound:
     rate = facts.draft.sample_rate
-    made = sound_of(files, rate, facts.parts, max(facts.frames), facts.frames, facts.stretches, None)
+    made = sound_of(files, facts.draft, facts.parts, max(facts.frames), facts.frames, facts.stretches, None)
     if made.woven is None:
         return _Sound(missing_frames=made.missing_frames)
     begins = made.woven.begins
@@ -208,9 +210,10 @@ def _single(files: Files, facts: Facts) -> _Sound:
         begins=begins,
         frames=made.woven.frames,
         started_at=first,
-        file=f"{stem.rpartition('/')[2]}.wav",
+        file=f"{stem.rpartition('/')[2]}{made.woven.form.suffix}",
         octets=made.woven.octets,
         sha256=made.woven.sha256,
+        encoding=made.woven.form.encoding,
         gaps=made.gaps,
         missing_frames=made.missing_frames,
     )
@@ -227,20 +230,26 @@ def _several(files: Files, facts: Facts) -> _Sound:
         return _Sound()
     begins = begun[0].begins
     assert isinstance(begins, int)
+    encoding, told = _told([segment.file for segment in begun if segment.file])
     return _Sound(
         begins=begins,
         frames=upto - begins,
         started_at=begun[0].started_at,
-        files=tuple(_told(begun)),
+        encoding=encoding,
+        files=told,
         gaps=all_gaps(begun),
         notices=tuple(segment.problem for segment in begun if segment.problem),
     )
 
 
-def _told(segments: Sequence[Segment]) -> Iterator[File]:
-    for segment in segments:
-        if segment.file is not None:
-            yield segment.file
+def _told(rolled: Sequence[File]) -> tuple[str, tuple[File, ...]]:
+    """The recording's encoding, which is its first file's, and its files, each with its own where that is another."""
+    encodings = [file.encoding or PCM16 for file in rolled]
+    first = encodings[0] if encodings else PCM16
+    return first, tuple(
+        msgspec.structs.replace(file, encoding=UNSET if encoding == first else encoding)
+        for file, encoding in zip(rolled, encodings, strict=True)
+    )
 
 
 def _shifted(channel: Channel, begins: int, rate: int) -> Channel:
@@ -280,6 +289,7 @@ def _sidecar(
         file=sound.file,
         bytes=sound.octets,
         sha256=sound.sha256,
+        encoding=sound.encoding,
         sample_rate=draft.sample_rate,
         frames=sound.frames,
         duration_s=sound.frames / draft.sample_rate,

@@ -13,6 +13,7 @@ from uuid import UUID
 DEFAULT_PATTERN = "{started:%Y%m%dT%H%M%SZ}_{recording_id}"
 FIELDS = frozenset({"started", "recording_id", "tap_id", "call_id"})
 LONGEST_FOLDER = 200  # octets of one component; ".001-99.json.tmp" must still fit into the usual 255
+SOUND_SUFFIXES = (".wav", ".flac")
 LONGEST_FIELD = 64  # letters that a call's id may bring along
 
 _ID = r"(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
@@ -26,7 +27,7 @@ _SPOOLED = re.compile(
 RESERVE = "spool/reserve"
 _POSITIONS = re.compile(r"spool/positions-(\d{1,5})\.msgpack")
 _LOG = re.compile(r"spool/commits-(\d{1,5})\.log")
-_READY_ID = re.compile(rf"{_ID}(?:\.\d{{3,5}})?(?:-\d{{1,2}})?\.(?:wav|json)$")
+_READY_ID = re.compile(rf"{_ID}(?:\.\d{{3,5}})?(?:-\d{{1,2}})?\.(?:wav|flac|json)$")
 
 
 class PartKey(NamedTuple):
@@ -72,7 +73,7 @@ def segment(recording_id: str, index: int) -> str:
 
 
 def woven(recording_id: str, index: int) -> str:
-    """A segment's WAV before it is linked."""
+    """A segment's sound before it is linked: under this name whatever it is encoded in."""
     return f"spool/{recording_id}.{index}.wav"
 
 
@@ -117,6 +118,11 @@ def parse(name: str) -> Spooled | None:
     if found["indexed"]:
         return Spooled(found["indexed"], found["id"], segment=int(found["index"]))
     return Spooled(found["plain"] or "tmp", found["id"])
+
+
+def without_suffix(name: str) -> str:
+    """Return the name of a recording's sound without that of its kind: what it shares with its sidecar."""
+    return next((name.removesuffix(suffix) for suffix in SOUND_SUFFIXES if name.endswith(suffix)), name)
 
 
 def recording_of(name: str) -> str | None:

@@ -17,9 +17,9 @@ from typing import NamedTuple
 import msgspec
 
 from receiver.archive import names
+from receiver.archive.encoding import READY_MODE
 from receiver.archive.files import Files
 from receiver.archive.sidecar import Problem, Sidecar, encode
-from receiver.archive.weave import READY_MODE
 
 MOST_NAMES = 99
 _CHUNK_OCTETS = 1 << 20
@@ -96,7 +96,7 @@ def _place_both(files: Files, target: str, sidecar: Sidecar) -> Sidecar:
         assert isinstance(sidecar.sha256, str)
         content = Content(sidecar.bytes, sidecar.sha256)
         sound = place(files, names.woven(sidecar.recording_id, 0), f"{folder}/{sidecar.file}", content, file_taken)
-        target = sound.removesuffix(".wav") + ".json"
+        target = names.without_suffix(sound) + ".json"
     octets = encode(sidecar)
     place(files, source, target, Content(len(octets), hashlib.sha256(octets).hexdigest()), sidecar_taken)
     return sidecar

@@ -1,7 +1,7 @@
 """A long recording becomes several files in a row (rule C7): what ended of it is published while the rest goes on.
 
-``<id>.<segment>.segment`` in spool describes a file that is woven; while its WAV still lies in spool too, it is not yet
-published. The sidecar at the end lists them all.
+``<id>.<segment>.segment`` in spool describes a file that is woven; while its sound still lies in spool too, it is not
+yet published. The sidecar at the end lists them all.
 """
 
 import contextlib
@@ -13,11 +13,12 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from receiver.archive import names
+from receiver.archive.encoding import forms
 from receiver.archive.files import Files
 from receiver.archive.gaps import Stretch, explain, in_order, merge
 from receiver.archive.names import PartKey
 from receiver.archive.publish import Content, name_taken, place
-from receiver.archive.sidecar import Draft, File, Gap, Problem, Reason, encode, moment
+from receiver.archive.sidecar import PCM16, Draft, File, Gap, Problem, Reason, encode, moment
 from receiver.archive.weave import Woven, opened, weave
 
 
@@ -47,7 +48,7 @@ class Sound(Struct, frozen=True):
 
 def sound_of(
     files: Files,
-    rate: int,
+    draft: Draft,
     parts: Sequence[PartKey],
     upto: int,
     believed: Sequence[int],
@@ -70,7 +71,8 @@ def sound_of(
         missing = sum(stretch.frames for stretch in short)
         if begins is not None and span[0] >= upto:
             return Sound(None, (), missing)
-        woven = weave(files, target, tracks, span, rate, cut_lead=begins is None)
+        wanted = forms(draft.encoding, len(parts), draft.sample_rate, [it.codec for it in draft.channels])
+        woven = weave(files, target, tracks, span, draft.sample_rate, begins is None, forms=wanted)
     if woven is None:
         return Sound(None, (), missing)
     shift = woven.begins if begins is None else begins
@@ -109,7 +111,7 @@ def roll(
     stretches: Iterable[Stretch] = (),
     believed: Sequence[int] | None = None,
 ) -> Segment:
-    """Publish one segment, frames up to ``upto_frame`` of the part axis, as ``<name>.001.wav`` and so on.
+    """Publish one segment, frames up to ``upto_frame`` of the part axis, as ``<name>.001.wav`` (``.flac``) and so on.
 
     Behind the last write of its parts. Segments in order, each once; after a kill at any point again with the same
     arguments: it ends with the same one name. ``believed`` is ``upto_frame`` for each part, where nothing else is told.
@@ -122,7 +124,7 @@ def roll(
             raise FileNotFoundError(errno.ENOENT, "the segment before is not rolled yet", parts[0].name)
         frames = [upto_frame] * len(parts) if believed is None else believed
         begins = earlier.begins if earlier and isinstance(earlier.begins, int) else None
-        sound = sound_of(files, draft.sample_rate, parts, upto_frame, frames, stretches, begins)
+        sound = sound_of(files, draft, parts, upto_frame, frames, stretches, begins)
         written = files.stat(parts[0].name)
         fallback = moment(written.modified_ns) if written else UNSET
         segment = _describe(draft, index, upto_frame, sound, earlier, (anchor_frame, anchor_ns), fallback)
@@ -149,17 +151,18 @@ def _describe(
         begun = Segment(upto=upto, begins=woven.begins, started_at=first, stem=stem_of(draft, first, written))
     assert isinstance(begun.begins, int)
     file = File(
-        file=f"{begun.stem.rpartition('/')[2]}.{index + 1:03}.wav",
+        file=f"{begun.stem.rpartition('/')[2]}.{index + 1:03}{woven.form.suffix}",
         frame=woven.begins - begun.begins,
         frames=woven.frames,
         bytes=woven.octets,
         sha256=woven.sha256,
+        encoding=UNSET if woven.form.encoding == PCM16 else woven.form.encoding,
     )
     return msgspec.structs.replace(begun, upto=upto, file=file, gaps=sound.gaps, problem=None)
 
 
 def _publish(files: Files, parts: Sequence[PartKey], segment: Segment) -> Segment:
-    """Link the WAV, then sweep: the parts first, so that the WAV in spool goes on saying that there is work left."""
+    """Link the sound, then sweep: the parts first, so that the one in spool goes on saying that there is work left."""
     recording_id, index = parts[0].recording_id, parts[0].segment
     source = names.woven(recording_id, index)
     there = files.stat(source)
@@ -207,7 +210,7 @@ def roll_rest(
     segments: list[Segment] = []
     for index in range(last[0].segment):
         segment = read_segment(files, recording_id, index)
-        # The WAV in spool is the sign that there is work left; a segment without sound has no such sign.
+        # The sound in spool is the sign that there is work left; a segment without sound has no such sign.
         if segment is None or segment.file is None or files.stat(names.woven(recording_id, index)):
             if lying is None:
                 lying = _lying(files, recording_id)

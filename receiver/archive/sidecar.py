@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-PCM16 = "pcm16"
+PCM16, G711, FLAC = "pcm16", "g711", "flac"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Count = Annotated[int, Meta(ge=0)]
@@ -101,13 +101,17 @@ class Noise(Struct, frozen=True, kw_only=True):
 
 
 class File(Struct, frozen=True, kw_only=True):
-    """One of several WAVs of a long recording (rule C7), in order, without a missing frame between them."""
+    """One of several files of a long recording (rule C7), in order, without a missing frame between them.
+
+    ``encoding`` is told where it is not the recording's.
+    """
 
     file: str
     frame: Count
     frames: Count
     bytes: Count
     sha256: Sha256
+    encoding: Text = UNSET
 
 
 class SourceChange(Struct, frozen=True):
@@ -172,7 +176,8 @@ class Sidecar(Struct, frozen=True, kw_only=True):
     """All that is known of one recording. Its arrival in ready/ is the signal that the recording is final.
 
     ``file`` is a name in the folder of the sidecar; null when there is no sound (``outcome`` and ``problem`` say why)
-    or when it is in several files (``parts``).
+    or when it is in several files (``parts``). ``encoding`` is what the sound is written in: not always what
+    ``[storage].encoding`` asked for, where that cannot hold it exactly.
     """
 
     schema: Literal[1] = 1

@@ -1,7 +1,9 @@
-"""RIFF/WAVE, written and read by ourselves: the header is 44 octets and true from the first octet on.
+"""RIFF/WAVE, written and read by ourselves: the header is true from the first octet on.
 
 Layout: Multimedia Programming Interface and Data Specifications 1.0 (IBM, Microsoft, 1991), "Waveform Audio File
-Format". Linear samples of 16 bits are signed, little-endian, and woven frame by frame.
+Format". Linear samples of 16 bits are signed, little-endian, and woven frame by frame; 44 octets lie in front of them.
+G.711 has one octet for each sample; what is not linear needs the longer format chunk and a fact chunk, which counts the
+frames (the 1994 revision, "New Multimedia Data Types"): 58 octets.
 """
 
 import struct
@@ -9,11 +11,16 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 PCM = 1
+ALAW = 6
+ULAW = 7
 SAMPLE_OCTETS = 2
 HEADER_OCTETS = 44
-LONGEST_DATA = 2**32 - 1 - (HEADER_OCTETS - 8) - 1  # what the RIFF size can say, pad octet included
+G711_HEADER_OCTETS = 58
+LONGEST_DATA = 2**32 - 1 - (G711_HEADER_OCTETS - 8) - 1  # what the RIFF size can say, pad octet included
 
 _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
+_G711_HEADER = struct.Struct("<4sI4s4sIHHIIHHH4sII4sI")
+_COUNT = struct.Struct("<I")
 _CHUNK = struct.Struct("<4sI")
 _FORMAT = struct.Struct("<HHIIHH")
 _MOST_CHUNKS = 64
@@ -39,20 +46,29 @@ class NotWav(ValueError):
     """The octets are no WAV, or one whose header is not true. The message says which."""
 
 
-def header(frames: int, channels: int, rate: int) -> bytes:
-    """Return the 44 octets in front of ``frames`` frames of 16 bits. Longer than 4 GiB: ``ValueError`` (rule C7).
+def header(frames: int, channels: int, rate: int, tag: int = PCM) -> bytes:
+    """Return the octets in front of ``frames`` frames of 16 bits, or of 8 where ``tag`` is ``ALAW`` or ``ULAW``.
 
-    The data of linear 16 bits is always even, so no pad octet follows it.
+    Longer than 4 GiB: ``ValueError`` (rule C7). An odd number of octets of sound is followed by ``pad``.
     """
-    frame_octets = channels * SAMPLE_OCTETS
+    octets = SAMPLE_OCTETS if tag == PCM else 1
+    frame_octets = channels * octets
     data = frames * frame_octets
     if data > LONGEST_DATA:
         raise ValueError(f"{data} octets of sound do not fit into one WAV")
-    return _HEADER.pack(
-        b"RIFF", HEADER_OCTETS - 8 + data, b"WAVE",
-        b"fmt ", _FORMAT.size, PCM, channels, rate, rate * frame_octets, frame_octets, SAMPLE_OCTETS * 8,
-        b"data", data,
-    )  # fmt: skip
+    shape = tag, channels, rate, rate * frame_octets, frame_octets, octets * 8
+    if tag == PCM:
+        size = HEADER_OCTETS - 8 + data
+        return _HEADER.pack(b"RIFF", size, b"WAVE", b"fmt ", _FORMAT.size, *shape, b"data", data)
+    size = G711_HEADER_OCTETS - 8 + data + data % 2
+    return _G711_HEADER.pack(
+        b"RIFF", size, b"WAVE", b"fmt ", _FORMAT.size + 2, *shape, 0, b"fact", _COUNT.size, frames, b"data", data
+    )
+
+
+def pad(octets: int) -> bytes:
+    """Return what follows so many octets of sound: chunks begin at even octets."""
+    return bytes(octets % 2)
 
 
 def inspect(read: Callable[[int, int], bytes], octets: int) -> Format:
@@ -76,6 +92,7 @@ def inspect(read: Callable[[int, int], bytes], octets: int) -> Format:
         raise NotWav(f"its header says {said} octets, it has {octets}")
     shape: tuple[int, ...] | None = None
     sound: Format | None = None
+    counted: int | None = None
     at = 12
     for _ in range(_MOST_CHUNKS):
         if at >= octets:
@@ -88,6 +105,8 @@ def inspect(read: Callable[[int, int], bytes], octets: int) -> Format:
             if length < _FORMAT.size:
                 raise NotWav("its format chunk is too short")
             shape = _FORMAT.unpack(exactly(at, _FORMAT.size))
+        elif name == b"fact" and length >= _COUNT.size:
+            (counted,) = _COUNT.unpack(exactly(at, _COUNT.size))
         elif name == b"data" and sound is None:
             if shape is None:
                 raise NotWav("it has no format in front of the sound")
@@ -97,6 +116,8 @@ def inspect(read: Callable[[int, int], bytes], octets: int) -> Format:
         raise NotWav("it has no sound")
     if at != octets:
         raise NotWav("behind its last chunk there is more")
+    if counted is not None and counted != sound.frames:
+        raise NotWav(f"its fact chunk counts {counted} frames, it has {sound.frames}")
     return sound
 
 

@@ -1,11 +1,8 @@
-"""From parts to one WAV in spool: read once, woven, gaps listed, absence made silence, durable, checked (rule C4).
+"""From parts to one file in spool: read once, woven, gaps listed, absence made silence, durable, checked (rule C4).
 
 What was absent is read off the samples themselves, so the sound and its list of gaps cannot disagree.
 """
 
-import errno
-import hashlib
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from receiver.archive import wav
+from receiver.archive.encoding import PCM16_WAV, Form, Shape
 from receiver.archive.files import Files
 from receiver.archive.gaps import Runs, runs
 from receiver.archive.names import PartKey
@@ -22,7 +19,6 @@ from receiver.archive.part import FRAME_OCTETS
 from receiver.media.block import ABSENT
 
 CHUNK_FRAMES = 1 << 20  # 2 MiB: the measure at which neither calls nor caches matter
-READY_MODE = 0o640
 
 Sound = NDArray[np.int16]
 
@@ -57,13 +53,14 @@ def opened(files: Files, keys: Sequence[PartKey], believed: Sequence[int]) -> It
 
 @dataclass(frozen=True)
 class Woven:
-    """A WAV in spool, durable, and what is in it."""
+    """A file in spool, durable, and what is in it."""
 
     begins: int  # frame of the part axis that is the file's frame 0
     frames: int
     octets: int
     sha256: str  # of what was read back from the disk
     absent: tuple[Runs, ...]  # by channel, in frames of the part axis
+    form: Form  # how it is written
 
 
 def weave(
@@ -74,11 +71,13 @@ def weave(
     rate: int,
     cut_lead: bool,
     chunk_frames: int = CHUNK_FRAMES,
+    forms: Sequence[Form] = (PCM16_WAV,),
 ) -> Woven | None:
     """Weave the frames ``[first, stop)`` = ``span`` of all tracks into ``target``, which is made anew.
 
-    With ``cut_lead`` the file begins at the earliest sample that came (rule A2); None if none did. What is absent at
-    the end is kept. Raises ``OSError``, also when the disk gives back something else than it got.
+    It is written in the first of the ``forms`` that holds the samples exactly. With ``cut_lead`` the file begins at the
+    earliest sample that came (rule A2); None if none did. What is absent at the end is kept. Raises ``OSError``, also
+    when the disk gives back something else than it got.
     """
     begins, stop = span
     if cut_lead:
@@ -86,33 +85,28 @@ def weave(
         if found is None:
             return None
         begins = found
-    head = wav.header(stop - begins, len(tracks), rate)
-    descriptor = files.create(target, READY_MODE, afresh=True)  # its mode is durable with its content
-    try:
-        octet = files.pwrite(descriptor, (head,), 0)
-        check = zlib.crc32(head)
+    shape = Shape(stop - begins, len(tracks), rate)
+    for form in forms:
         absent: list[list[Runs]] = [[np.empty((0, 2), np.int64)] for _ in tracks]
-        for frame in range(begins, stop, chunk_frames):
-            woven = np.empty((min(chunk_frames, stop - frame), len(tracks)), "<i2")
-            for channel, track in enumerate(tracks):
-                absent[channel] += _silence(files, track, frame, woven[:, channel])
-            octet = files.pwrite(descriptor, (woven,), octet)
-            check = zlib.crc32(woven.data, check)
-        files.fsync(descriptor)
-        sha256 = _read_back(files, descriptor, octet, check)
-    finally:
-        files.close_file(descriptor)
-    return Woven(begins, stop - begins, octet, sha256, tuple(np.concatenate(pieces) for pieces in absent))
+        chunks = _chunks(files, tracks, (begins, stop), chunk_frames, absent)
+        written = form.write(files, target, shape, chunks)
+        if written is not None:
+            return Woven(begins, shape.frames, *written, tuple(np.concatenate(pieces) for pieces in absent), form)
+    raise ValueError("the last form must hold every sample")
 
 
-def _silence(files: Files, track: Track, frame: int, into: Sound) -> list[Runs]:
-    """Fill one channel of a chunk; return what of it is absent (part frames), now silent."""
-    _read(files, track, frame, into)
-    mask = into == ABSENT
-    if not mask.any():
-        return []
-    np.putmask(into, mask, 0)
-    return [runs(mask) + frame]
+def _chunks(
+    files: Files, tracks: Sequence[Track], span: tuple[int, int], chunk_frames: int, absent: Sequence[list[Runs]]
+) -> Iterator[Sound]:
+    """The frames of a span, int16[frames, channels]; what of them is absent (part frames) is put into ``absent``."""
+    for frame in range(*span, chunk_frames):
+        woven = np.empty((min(chunk_frames, span[1] - frame), len(tracks)), "<i2")
+        for track, own, into in zip(tracks, absent, woven.T, strict=True):
+            _read(files, track, frame, into)
+            mask = into == ABSENT
+            if mask.any():
+                own.append(runs(mask) + frame)
+        yield woven
 
 
 def _read(files: Files, track: Track, frame: int, into: Sound) -> None:
@@ -142,17 +136,3 @@ def _first_present(files: Files, tracks: Sequence[Track], span: tuple[int, int],
         if firsts:
             return min(firsts)
     return None
-
-
-def _read_back(files: Files, descriptor: int, octets: int, check: int) -> str:
-    """Return the SHA-256 of what is on the disk, if it is what was written."""
-    files.drop_pages(descriptor)
-    digest, seen = hashlib.sha256(), 0
-    buffer = bytearray(min(octets, CHUNK_FRAMES * FRAME_OCTETS))
-    for octet in range(0, octets, len(buffer)):
-        piece = memoryview(buffer)[: files.pread(descriptor, buffer, octet)]
-        digest.update(piece)
-        seen = zlib.crc32(piece, seen)
-    if seen != check or files.size(descriptor) != octets:
-        raise OSError(errno.EIO, "the disk gave back something else than was written")
-    return digest.hexdigest()

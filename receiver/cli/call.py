@@ -30,7 +30,7 @@ def command(
     to: str, from_: str, direction: str, seconds: float, say: str | None, directory: str | None,
     config: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Call a number, record the call, hang up, and print the path of the WAV. Needs no daemon; ^C hangs up."""
+    """Call a number, record the call, hang up, and print the path of its sound. Needs no daemon; ^C hangs up."""
     from msgspec.structs import replace
 
     from receiver.settings import read
@@ -47,7 +47,7 @@ def command(
     recorded = _run(settings, Asked(to, from_, direction, seconds, say))
     if as_json:
         print_json(recorded._asdict() | {"path": None if recorded.path is None else str(recorded.path)})
-    elif recorded.path is not None and recorded.path.suffix == ".wav":
+    elif recorded.path is not None and recorded.path.suffix != ".json":
         click.echo(recorded.path)
     if recorded.problem is not None:
         click.echo(f"tapdeck: {recorded.outcome}: {recorded.problem}", err=True)

@@ -40,7 +40,7 @@ class Asked(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """How it ended. ``path`` is the sidecar's or, where there is sound, the WAV's."""
+    """How it ended. ``path`` is the sidecar's or, where there is sound, the sound's."""
 
     tap_id: str
     recording_id: str

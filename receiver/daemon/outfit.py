@@ -124,7 +124,7 @@ def stem_of(summary: Summary, pattern: str) -> str | None:
     except ValueError:
         return None
     folder, _, base = rendered.rpartition("/")
-    return f"{folder}/{(summary.file or base).removesuffix('.wav')}".lstrip("/")
+    return f"{folder}/{names.without_suffix(summary.file or base)}".lstrip("/")
 
 
 def present(ready: Path, paths: Sequence[str]) -> list[bool]:

@@ -4,18 +4,23 @@ Everything here is judged without a sender's log; what is wrong becomes a senten
 """
 
 import hashlib
-import wave
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
-from receiver.archive import sidecar
+from receiver.archive import sidecar, wav
 from receiver.archive.sidecar import Gap, Sidecar
 
+_FORMATS = {"pcm16": ("PCM_16",), "g711": ("ULAW", "ALAW"), "flac": ("PCM_16",)}
+"""Encoding of a sidecar → what libsndfile may call it."""
+_ALAW_SILENCE = 8
+"""A-law knows no zero: what is absent is the code 0xD5 there (``archive/encoding.py``)."""
 MOST_FINDINGS = 8
 """Sentences about one kind of finding; the rest is a number."""
 
@@ -52,13 +57,14 @@ class Evidence:
 
 
 class _Piece(NamedTuple):
-    """One WAV that the sidecar speaks of."""
+    """One file that the sidecar speaks of."""
 
     file: str
     frame: int
     frames: int
     bytes: object
     sha256: object
+    encoding: str
 
 
 def gather(path: Path) -> Evidence:
@@ -87,38 +93,58 @@ def gather(path: Path) -> Evidence:
 
 def _pieces(told: Sidecar) -> list[_Piece]:
     if told.file is not None:
-        return [_Piece(told.file, 0, told.frames, told.bytes, told.sha256)]
-    return [_Piece(part.file, part.frame, part.frames, part.bytes, part.sha256) for part in told.parts]
+        return [_Piece(told.file, 0, told.frames, told.bytes, told.sha256, told.encoding)]
+    return [
+        _Piece(part.file, part.frame, part.frames, part.bytes, part.sha256, part.encoding or told.encoding)
+        for part in told.parts
+    ]
 
 
 def _read(folder: Path, piece: _Piece, told: Sidecar, findings: Findings) -> NDArray[np.int16]:
-    """The samples of one WAV, int16[frames, channels]; what its header, size or checksum belie is noted."""
+    """The samples of one file, int16[frames, channels]; what its header, size or checksum belie is noted."""
     channels = max(len(told.channels), 1)
     path = folder / piece.file
     try:
         octets = path.read_bytes()
-        with wave.open(str(path), "rb") as file:
-            params, data = file.getparams(), file.readframes(file.getnframes())
-    except (OSError, EOFError, wave.Error) as error:
+        with soundfile.SoundFile(path) as file:
+            shape = file.channels, file.samplerate, file.subtype, file.format
+            said, samples = file.frames, np.asarray(file.read(dtype="int16", always_2d=True), np.int16)
+    except (OSError, soundfile.SoundFileError) as error:
         findings.add("audio", f"{piece.file} cannot be read: {error}")
         return np.zeros((0, channels), np.int16)
-    if (params.nchannels, params.sampwidth, params.framerate) != (channels, 2, told.sample_rate):
-        findings.add(
-            "audio", f"{piece.file}: {params.nchannels} channels, {params.framerate} Hz, {params.sampwidth * 8} bits"
-        )
+    container = "FLAC" if piece.encoding == "flac" else "WAV"
+    if shape[:2] != (channels, told.sample_rate):
+        findings.add("audio", f"{piece.file}: {shape[0]} channels, {shape[1]} Hz")
         return np.zeros((0, channels), np.int16)
-    samples = np.frombuffer(data[: len(data) // (2 * channels) * 2 * channels], "<i2").astype(np.int16)
-    samples = samples.reshape(-1, channels)
-    if not len(samples) == params.nframes == piece.frames:
+    if shape[2] not in _FORMATS.get(piece.encoding, ()) or shape[3] != container:
+        findings.add("audio", f"{piece.file}: {piece.encoding} by the sidecar, {shape[2]} in {shape[3]} by its header")
+    if not len(samples) == said == piece.frames:
         findings.add(
-            "frames",
-            f"{piece.file}: {piece.frames} by the sidecar, {params.nframes} by its header, {len(samples)} there",
+            "frames", f"{piece.file}: {piece.frames} by the sidecar, {said} by its header, {len(samples)} there"
         )
+    try:
+        if shape[3] == "WAV":  # libsndfile makes do with a length that is not true
+            wav.inspect(lambda at, count: octets[at : at + count], len(octets))
+    except wav.NotWav as error:
+        findings.add("frames", f"{piece.file}: {error}")
     if piece.bytes != len(octets):
         findings.add("bytes", f"{piece.file}: {piece.bytes} by the sidecar, {len(octets)} on the disk")
     if piece.sha256 != hashlib.sha256(octets).hexdigest():
         findings.add("sha256", f"{piece.file} is not what the sidecar signed")
+    if shape[2] == "ALAW":
+        _silence(samples, piece, told.gaps, findings)
     return samples
+
+
+def _silence(samples: NDArray[np.int16], piece: _Piece, gaps: Sequence[Gap], findings: Findings) -> None:
+    """Make of the silence of a listed gap the 0 that it is in every other encoding."""
+    for gap in gaps:
+        rows = slice(max(gap.frame - piece.frame, 0), max(gap.frame + gap.frames - piece.frame, 0))
+        if gap.channel >= samples.shape[1] or not len(samples[rows]):
+            continue
+        if (samples[rows, gap.channel] != _ALAW_SILENCE).any():
+            findings.add("gaps", f"channel {gap.channel}: the row at frame {gap.frame} is not A-law's silence")
+        samples[rows, gap.channel] = 0
 
 
 def _compare_silence(evidence: Evidence) -> None:

@@ -44,6 +44,21 @@ async def test_the_sound_is_the_file(outside: Outside) -> None:
     assert again.status == 304
 
 
+@pytest.mark.parametrize(("name", "kind"), [("rec-001.flac", "audio/flac"), ("rec-001.wav", "audio/wav")])
+async def test_it_is_served_as_what_it_is(outside: Outside, name: str, kind: str) -> None:
+    client = await outside.client()
+    await book(outside, "2026/rec-001", file=name)
+    (outside.ready / "2026").mkdir()
+    (outside.ready / "2026" / name).write_bytes(SOUND)
+    for asked in ({}, {"Range": "bytes=0-3"}):
+        response = await client.get("/v1/recordings/rec-001/audio", headers=asked)
+        assert response.headers["Content-Type"] == kind
+    described = await (await client.get("/openapi.json")).json()
+    answers = described["paths"]["/v1/recordings/{id}/audio"]["get"]["responses"]
+    assert kind in answers["200"]["content"]
+    assert kind in answers["206"]["content"]
+
+
 @pytest.mark.parametrize(
     ("asked", "first", "last"),
     [("0-3", 0, 3), ("76800-", 76_800, 76_803), ("-4", 76_800, 76_803), ("4-999999", 4, 76_803)],

@@ -18,6 +18,7 @@ from receiver.archive.finish import finish, forget, refuse
 from receiver.archive.publish import put_final
 from receiver.archive.roll import roll
 from receiver.archive.sidecar import Ending, Outcome
+from receiver.wire.g711 import ULAW
 from tests.archive.disk import kill_everywhere
 from tests.archive.world import (
     ID,
@@ -168,6 +169,36 @@ def test_what_is_wrong_in_ready_is_found(
 ) -> None:
     act(healthy / "ready")
     assert codes(healthy) == [(f"ready/{name}", code) for name, code in expected]
+
+
+ENCODED = "018f3a5e-7c11-7d22-8e33-000000000002"
+
+
+def encoded(files: Files, encoding: str) -> Path:
+    """A recording in this encoding; its sidecar's path."""
+    wanted = draft(ENCODED, encoding=encoding)
+    done = finish(files, facts(lay(files, [ULAW.repeat(4)], of=wanted), [1_024], draft=wanted))
+    forget(files, ENCODED)
+    return files.directory / "ready" / str(done.file)
+
+
+@pytest.mark.parametrize("encoding", ["g711", "flac"])
+def test_the_audit_reads_each_encoding(encoding: str, files: Files, tmp_path: Path) -> None:
+    sound = encoded(files, encoding)
+    assert check(tmp_path) == []
+    sidecar = next((tmp_path / "ready").glob("*.json"))
+    told = read_json(sidecar)
+    for wrong, code in (
+        ({"encoding": "pcm16"}, "shape"), ({"encoding": "mp3"}, "shape"), ({"frames": 1_023}, "shape"),
+        ({"sample_rate": 16_000}, "shape"), ({"channels": [{}, {}]}, "shape"), ({"sha256": "0" * 64}, "hash"),
+    ):  # fmt: skip
+        sidecar.write_text(json.dumps(told | wrong))
+        assert codes(tmp_path) == [(f"ready/{sound.name}", code)], wrong
+    sidecar.write_text(json.dumps(told))
+    spoil(sound, 4, b"\xff")
+    assert codes(tmp_path) == [(f"ready/{sound.name}", "hash"), (f"ready/{sound.name}", "header")]
+    sidecar.unlink()
+    assert codes(tmp_path) == [(f"ready/{sound.name}", "header"), (f"ready/{sound.name}", "no_sidecar")]
 
 
 def test_what_is_wrong_in_spool_is_found(healthy: Path) -> None:

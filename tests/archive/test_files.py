@@ -18,6 +18,7 @@ from receiver.archive.files import Files, Piece, StorageError
 from tests.archive.disk import Watched
 
 ROOM = Path(receiver.archive.__file__).parent
+LIBSNDFILE = {"flac.py": {"soundfile"}}  # on descriptors that files.py opened
 OUTSIDE = {"os", "io", "shutil", "tempfile", "mmap", "fcntl", "glob", "soundfile", "ctypes", "builtins"}
 
 
@@ -30,7 +31,8 @@ def test_no_other_file_of_the_room_calls_the_operating_system(module: Path) -> N
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names = [str(node.module)]
-        assert not OUTSIDE & {name.partition(".")[0] for name in names}, f"{module.name} imports {names}"
+        outside = OUTSIDE - LIBSNDFILE.get(module.name, set())
+        assert not outside & {name.partition(".")[0] for name in names}, f"{module.name} imports {names}"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id != "open", f"{module.name} line {node.lineno}: open belongs into files.py"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):

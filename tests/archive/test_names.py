@@ -82,3 +82,10 @@ def test_a_name_in_ready_tells_its_recording(suffix: str) -> None:
 def test_a_foreign_name_in_ready_tells_none() -> None:
     assert names.recording_of("ready/x.wav") is None
     assert names.recording_of(f"ready/{ID}/x.wav") is None
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_a_recordings_sound_and_its_sidecar_share_a_name(suffix: str) -> None:
+    assert names.without_suffix(f"ready/2026/x.y-2{suffix}") == "ready/2026/x.y-2"
+    assert names.without_suffix("x.y") == "x.y"
+    assert names.recording_of(f"ready/x_{ID}.002-3{suffix}") == ID

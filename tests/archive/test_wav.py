@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from receiver.archive import wav
+from receiver.wire.g711 import ALAW, ULAW
 from tests.archive.world import sound
 from tests.tools import needs
 
@@ -78,6 +79,29 @@ def test_our_reader_reads_our_header(channels: int, frames: int, rate: int) -> N
     octets = wav.header(frames, channels, rate) + bytes(2 * frames * channels)
     assert inspect(octets) == (wav.PCM, channels, rate, 16, 44, 2 * frames * channels)
     assert inspect(octets).frames == frames
+
+
+@pytest.mark.parametrize("tag", [wav.ALAW, wav.ULAW])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("frames", [0, 1, 1_000])
+def test_g711_counts_its_frames_and_ends_even(tag: int, channels: int, frames: int) -> None:
+    sound = bytes(range(256)) * 12
+    octets = wav.header(frames, channels, 8000, tag) + sound[: frames * channels] + wav.pad(frames * channels)
+    assert len(octets) % 2 == 0
+    assert inspect(octets) == (tag, channels, 8000, 8, 58, frames * channels)
+    assert inspect(octets).frames == frames
+    law = {wav.ALAW: ("ALAW", ALAW), wav.ULAW: ("ULAW", ULAW)}[tag]
+    with soundfile.SoundFile(io.BytesIO(octets)) as file:
+        assert (file.subtype, file.samplerate, file.frames) == (law[0], 8000, frames)
+        read = file.read(dtype="int16", always_2d=True)
+    assert np.array_equal(read.ravel(), law[1][np.frombuffer(sound[: frames * channels], np.uint8)])
+
+
+def test_a_count_that_is_not_true_is_told() -> None:
+    octets = wav.header(7, 1, 8000, wav.ULAW) + bytes(7) + wav.pad(7)
+    assert octets[38:50] == b"fact\4\0\0\0\7\0\0\0"
+    with pytest.raises(wav.NotWav, match="counts 8 frames, it has 7"):
+        inspect(octets[:46] + b"\10" + octets[47:])
 
 
 def test_chunks_that_we_do_not_know_are_stepped_over() -> None:

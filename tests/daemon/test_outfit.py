@@ -97,6 +97,10 @@ def test_a_pattern_with_folders_leads_into_them() -> None:
     assert outfit.stem_of(made, "{started:%Y}/{call_id}/{recording_id}") == f"2026/___x/{ID}"
 
 
+def test_a_flac_lies_beside_its_sidecar_too() -> None:
+    assert outfit.stem_of(summary(file=f"{ID}-2.flac"), "{recording_id}") == f"{ID}-2"
+
+
 def test_where_nothing_is_known_nothing_is_said() -> None:
     assert outfit.stem_of(Summary(recording_id=ID, ending="stopped", outcome="empty"), "{recording_id}") is None
     assert outfit.stem_of(summary(recording_id="../../x"), "{recording_id}") is None

@@ -1,14 +1,16 @@
 """Audio and sidecar are held against each other; each disagreement has its own sentence."""
 
+import hashlib
 import json
 import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,3 +134,51 @@ def test_ten_thousand_findings_are_a_few_lines() -> None:
 def test_zero_runs_are_told_by_their_edges(bits: list[int]) -> None:
     samples = np.array(bits, np.int16)
     assert zero_runs(samples).tolist() == [[gap.frame, gap.frame + gap.frames] for gap in gaps_of(samples)]
+
+
+def rewrite_as(recording: Path, encoding: str, subtype: str) -> Path:
+    """The same sound in another encoding, by libsndfile; returns the file."""
+    wav = recording.with_suffix(".wav")
+    samples, rate = soundfile.read(wav, dtype="int16")
+    file = wav.with_suffix(".flac" if encoding == "flac" else ".wav")
+    wav.unlink()
+    soundfile.write(file, samples, rate, subtype)
+    octets = file.read_bytes()
+    digest = hashlib.sha256(octets).hexdigest()
+    edit(recording, lambda told: told.update(file=file.name, encoding=encoding, bytes=len(octets), sha256=digest))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("codec", "encoding", "subtype"),
+    [("PCMU", "g711", "ULAW"), ("PCMA", "g711", "ALAW"), ("PCMU", "flac", "PCM_16"), ("PCMA", "flac", "PCM_16")],
+)
+def test_each_encoding_is_read_and_held_against_what_the_sidecar_says(
+    codec: Literal["PCMU", "PCMA"], encoding: str, subtype: str, tmp_path: Path
+) -> None:
+    recording = record(sent_by(Caller(1, codec=codec, weather="bursty", seconds=3))).write(tmp_path)
+    true = gather(recording).samples
+    file = rewrite_as(recording, encoding, subtype)
+    assert gather(recording).findings.sentences == ()
+    assert np.array_equal(gather(recording).samples, true)
+    edit(recording, lambda told: told.update(encoding="pcm16"))
+    what = f"{subtype} in {file.suffix[1:].upper()}"
+    assert gather(recording).findings.sentences == (
+        f"audio: {file.name}: pcm16 by the sidecar, {what} by its header",
+    )
+    file.write_bytes(file.read_bytes()[:-1_000])
+    assert any(each.startswith(("frames: ", "audio: ")) for each in gather(recording).findings.sentences)
+
+
+def test_a_gap_in_a_law_that_is_not_silent_is_named(tmp_path: Path) -> None:
+    recording = record(sent_by(Caller(1, codec="PCMA", weather="bursty", seconds=3))).write(tmp_path)
+    file = rewrite_as(recording, "g711", "ALAW")
+    first = json.loads(recording.read_bytes())["gaps"][0]["frame"]
+    octets = bytearray(file.read_bytes())
+    at = len(octets) - len(gather(recording).samples) - len(gather(recording).samples) % 2
+    octets[at + first] ^= 1
+    file.write_bytes(octets)
+    assert any(
+        each == f"gaps: channel 0: the row at frame {first} is not A-law's silence"
+        for each in gather(recording).findings.sentences
+    )
