@@ -25,7 +25,6 @@ from receiver.ledger.rows import TapRow
 from receiver.watch.manager import Manager
 
 RELAY: Final = "relay"
-MOST_MEMORIES: Final = 2  # that of the process before, and one that it had begun
 SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 LONGEST: Final = 1 << 20  # octets of the relay's memory
 
@@ -39,6 +38,8 @@ class Estate:
         self.manager = manager or Manager(None)
         self._left = {name: list(descriptors) for name, descriptors in (left or {}).items()}
         self._remembered: bytes | None = None
+        self._sessions = _Versions(self.manager, RELAY)
+        self._workers: dict[int, _Versions] = {}
 
     @property
     def kept(self) -> bool:
@@ -46,13 +47,12 @@ class Estate:
         return self.manager.present
 
     def memories(self, workers: int) -> dict[int, list[int]]:
-        """Memory files of earlier workers, by worker; they are the caller's from now on."""
-        return {worker: self._left.pop(_memory(worker), [])[:MOST_MEMORIES] for worker in range(workers)}
+        """Memory files of earlier workers, by worker, the newest first; they are the caller's from now on."""
+        return {worker: self._memories(worker).take_over(self._left) for worker in range(workers)}
 
     def keep_memory(self, worker: int, descriptor: int) -> None:
         """Keep this one for a worker, and no other."""
-        self.manager.remove(_memory(worker))
-        self.manager.store(_memory(worker), descriptor)
+        self._memories(worker).keep(descriptor)
 
     def taps_of(self, rows: Sequence[TapRow], limits: Limits) -> list[Tap]:
         """The taps that live: those of the ledger's open rows that there are sockets for."""
@@ -83,7 +83,7 @@ class Estate:
     def relay_memory(self) -> Memory:
         """What an earlier process knew of the session; empty where there is none."""
         memory = Memory()
-        for descriptor in self._left.pop(RELAY, []):
+        for descriptor in reversed(self._sessions.take_over(self._left)):  # the newest has the last word
             with suppress(OSError, msgspec.MsgspecError):
                 memory.protocol, memory.authorization_state = _Session.read(descriptor)
             os.close(descriptor)
@@ -98,11 +98,54 @@ class Estate:
         try:
             os.pwrite(descriptor, octets, 0)
             fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
-            self.manager.remove(RELAY)
-            self.manager.store(RELAY, descriptor)
+            self._sessions.keep(descriptor)
         finally:
             os.close(descriptor)
         self._remembered = octets
+
+    def _memories(self, worker: int) -> "_Versions":
+        return self._workers.setdefault(worker, _Versions(self.manager, f"memory-{worker}"))
+
+
+class _Versions:
+    """One thing that is kept, under ``name``, ``name.1``, ``name.2``, …: the next one is stored before the last one is
+    let go, so whoever kills us in between leaves both, never neither."""
+
+    def __init__(self, manager: Manager, name: str) -> None:
+        self._manager, self._name = manager, name
+        self._kept: dict[int, int] = {}  # number → inode
+
+    def take_over(self, left: dict[str, list[int]]) -> list[int]:
+        """Take ours out of what an earlier process left, the newest first."""
+        found = sorted(((number, name) for name in left if (number := self._number(name)) is not None), reverse=True)
+        taken: list[int] = []
+        for number, name in found:
+            first, *more = left.pop(name)
+            self._kept[number] = os.fstat(first).st_ino
+            taken.append(first)
+            for descriptor in more:
+                os.close(descriptor)
+        return taken
+
+    def keep(self, descriptor: int) -> None:
+        """Keep this one, and no other. One that is kept already is left where it is."""
+        inode = os.fstat(descriptor).st_ino
+        number = next((number for number, kept in self._kept.items() if kept == inode), None)
+        if number is None:
+            number = max(self._kept, default=-1) + 1
+            self._manager.store(self._called(number), descriptor)
+        for other in self._kept.keys() - {number}:
+            self._manager.remove(self._called(other))
+        self._kept = {number: inode}
+
+    def _called(self, number: int) -> str:
+        return f"{self._name}.{number}" if number else self._name
+
+    def _number(self, name: str) -> int | None:
+        stem, _, number = name.partition(".")
+        if stem != self._name or not (number.isdecimal() or name == stem):
+            return None
+        return int(number or 0)
 
 
 class _Session(msgspec.Struct, frozen=True, array_like=True):
@@ -113,7 +156,3 @@ class _Session(msgspec.Struct, frozen=True, array_like=True):
     def read(cls, descriptor: int) -> tuple[str | None, str | None]:
         told = msgspec.msgpack.decode(os.pread(descriptor, LONGEST, 0), type=cls)
         return told.protocol, told.authorization_state
-
-
-def _memory(worker: int) -> str:
-    return f"memory-{worker}"

@@ -226,6 +226,7 @@ class Recorder:
             self.health, self.events,
         )  # fmt: skip
         self._ends.callback(self.roster.abandon)
+        self._ends.callback(self._berths.leave)  # also where a later step fails: the next start tries again
         self._ends.push_async_callback(self._dismiss)
         if settings.relay.on:
             self.relay = Relay(settings, self.roster, self.health, self._relay_door, estate.relay_memory())

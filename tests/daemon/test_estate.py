@@ -26,11 +26,12 @@ class Service:
     """A service manager's socket: takes messages one by one."""
 
     def __init__(self, folder: Path) -> None:
-        self.address = str(folder / "notify")
+        self.folder, self.address = folder, str(folder / "notify")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.address)
         self._socket.setblocking(False)
         self.kept: dict[str, list[int]] = {}
+        self.said: list[str] = []
         self.managers: list[Manager] = []
 
     def manager(self) -> Manager:
@@ -47,6 +48,7 @@ class Service:
                 return self
             told = dict(line.split("=", 1) for line in octets.decode().splitlines())
             numbers = array.array("i", b"".join(data for _, _, data in beside))
+            self.said.append(" ".join((next(iter(told)), told.get("FDNAME", ""))))
             if "FDSTORE" in told:
                 self.kept.setdefault(told["FDNAME"], []).extend(numbers)
             elif "FDSTOREREMOVE" in told:
@@ -171,8 +173,8 @@ async def test_the_relays_session_is_kept_sealed_and_only_when_it_is_news(servic
     assert next_one.relay_memory() == memory
     memory.authorization_state = "newer"
     estate.remember(memory)
-    assert len(service.take().kept["relay"]) == 1
-    assert Estate(None, {"relay": [os.dup(service.kept["relay"][0])]}).relay_memory() == memory
+    ((name, (newer,)),) = service.take().kept.items()
+    assert Estate(None, {name: [os.dup(newer)]}).relay_memory() == memory
 
 
 def test_a_session_that_means_nothing_is_none() -> None:
@@ -195,7 +197,37 @@ async def test_a_worker_has_one_memory_kept(service: Service) -> None:
     first, second = os.memfd_create("a"), os.memfd_create("b")
     estate.keep_memory(0, first)
     estate.keep_memory(0, second)
-    (kept,) = service.take().kept["memory-0"]
+    ((kept,),) = service.take().kept.values()
     assert os.fstat(kept).st_ino == os.fstat(second).st_ino
     os.close(first)
     os.close(second)
+
+
+def inode(descriptor: int) -> int:
+    return os.fstat(descriptor).st_ino
+
+
+async def test_p3_the_next_memory_is_stored_before_the_last_one_is_let_go(service: Service) -> None:
+    first, second, third = (os.memfd_create(name) for name in "abc")
+    estate = Estate(service.manager())
+    estate.keep_memory(0, first)
+    estate.keep_memory(0, second)
+    assert service.take().said == ["FDSTORE memory-0", "FDSTORE memory-0.1", "FDSTOREREMOVE memory-0"]
+    killed_in_between = {"memory-0": [first], "memory-0.1": [os.dup(second)], "memory-1": [third]}
+    after = Estate(service.manager(), killed_in_between)
+    newest, oldest = after.memories(1)[0]
+    assert (inode(newest), inode(oldest)) == (inode(second), inode(first)), "the newest is mapped if it can be"
+    after.keep_memory(0, newest)
+    after.take_up([], Berths(pool(), None, after.manager), World(service.folder).roster)
+    assert set(service.take().kept) == {"memory-0.1"}
+    assert not is_open(third), "there is no such worker any more"
+    for number in (first, second, newest):
+        os.close(number)
+
+
+async def test_p3_a_memory_that_is_kept_already_is_not_let_go_to_be_kept_again(service: Service) -> None:
+    memory = os.memfd_create("a")
+    estate = Estate(service.manager(), {"memory-0": [memory]})
+    estate.keep_memory(0, estate.memories(1)[0][0])
+    assert service.take().said == []
+    os.close(memory)

@@ -9,12 +9,19 @@ import pytest
 
 from receiver.control.relay import Credentials
 from receiver.control.taps import FINAL
+from receiver.daemon.berths import Berths
+from receiver.daemon.estate import Estate
 from receiver.daemon.recorder import Recorder
 from receiver.ledger.folder import Folder, FolderError
+from receiver.ledger.store import Ledger
+from receiver.net.ports import Ports
 from receiver.settings import ConfigError
 from tests.control.made import WISH
 from tests.control.relaypeer import RelayPeer
 from tests.daemon.made import STAND_IN, settings_for
+from tests.daemon.test_estate import Service, row, service
+
+__all__ = ["service"]  # a fixture
 
 
 def sockets() -> int:
@@ -74,6 +81,21 @@ async def test_a_ws_door_that_is_taken_is_said_with_its_key(tmp_path: Path) -> N
         with pytest.raises(ConfigError, match=r"ws\.listen: cannot listen on"):
             await recorder.open()
     Folder(tmp_path).release()
+
+
+async def test_d7_a_start_that_fails_leaves_the_sockets_with_the_manager(tmp_path: Path, service: Service) -> None:
+    berth = Berths(Ports("127.0.0.1", 29_000, 29_999, cooldown_s=0), None, service.manager()).take(WISH)
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    ledger.ask(row(1, berth.number))
+    ledger.close()
+    estate = Estate(service.manager(), {str(berth.number): [os.dup(berth.socket.fileno())]})
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings = settings_for(tmp_path, ws__listen=where, ws__uri="wss://x")
+        with pytest.raises(ConfigError, match=r"ws\.listen"):
+            await Recorder(settings, STAND_IN, estate=estate).open()
+    assert set(service.take().kept) == {str(berth.number)}
+    berth.release()
 
 
 async def test_a_folder_that_somebody_has_is_not_ours(tmp_path: Path) -> None:
