@@ -5,7 +5,7 @@ becomes of this process, the next one gets it back, with what queued in it meanw
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -58,6 +58,10 @@ class Berths:
             raise ValueError("there is no [ws] door any more")
         self._door.expect_again(tap.uri_digest, tap.wish.law, pair.writer)
         return self._before(pair, self._door, None, tap.uri_digest)
+
+    def cool(self, left_s: Mapping[int, float]) -> None:
+        """Ports of earlier processes' taps cool down here, too (rule A16): somebody may still send there."""
+        self._ports.cool(left_s)
 
     def leave(self) -> None:
         """This process goes: what is given back from now on stays with the keeper."""

@@ -17,12 +17,14 @@ from receiver.archive import names
 from receiver.control.taps import SECOND, Limits
 from receiver.control.wsdevice import WsDoor
 from receiver.endpoints import endpoint
-from receiver.ledger.rows import Summary
+from receiver.ledger.clerk import Clerk
+from receiver.ledger.rows import Summary, TapRow
 from receiver.net.ports import Ports
 from receiver.settings import ConfigError, Settings
 
 OPENING_NS: Final = 5 * SECOND  # how long a POST waits for rule C1
 SPARE_DESCRIPTORS: Final = 256
+LONGEST_BOOKING_NS: Final = 900 * SECOND  # from the last sound to the outcome: ten minutes of silence, and more
 
 log = structlog.get_logger("daemon")
 
@@ -72,6 +74,20 @@ def ports(settings: Settings) -> Ports:
     """The pool of UDP ports."""
     pool = settings.media.port_range
     return Ports(settings.media.bind, pool[0], pool[-1], step=pool.step, cooldown_s=settings.media.cooldown_s)
+
+
+async def cooling(settings: Settings, clerk: Clerk, open_taps: Sequence[TapRow], unix_ns: int) -> dict[int, float]:
+    """For how many seconds from UNIX time ``unix_ns`` on which ports of earlier processes' taps are to rest (rule A16).
+
+    Those of ``open_taps`` that do not go on rest from now on; ports that are in use are nobody's to cool.
+    """
+    rest_ns = round(settings.media.cooldown_s * SECOND)
+    if not rest_ns:
+        return {}
+    given_back = await clerk.do(clerk.ledger.ports_given_back, unix_ns - rest_ns, LONGEST_BOOKING_NS)
+    left_ns = {port: min(rest_ns, at_ns + rest_ns - unix_ns) for port, at_ns in given_back.items()}
+    left_ns |= {tap.port: rest_ns for tap in open_taps if tap.port is not None}
+    return {port: each / SECOND for port, each in left_ns.items()}
 
 
 async def open_ws(door: WsDoor, settings: Settings) -> None:

@@ -78,7 +78,9 @@ class Recorder:
             self.hooks = Hooks(self.clerk, self.events, await asyncio.to_thread(hooks_of, settings))
             self._ends.push_async_callback(self.hooks.close)
             await self.hooks.start()
-            self._compose(await self.clerk.do(self.clerk.ledger.open_taps))
+            open_taps = await self.clerk.do(self.clerk.ledger.open_taps)
+            self._compose(open_taps)
+            self._berths.cool(await outfit.cooling(settings, self.clerk, open_taps, time.time_ns()))
             if self.ws is not None:
                 await outfit.open_ws(self.ws, settings)
                 self._ends.push_async_callback(self.ws.stop)

@@ -167,6 +167,18 @@ class Ledger:
         """Return all taps that have no outcome yet."""
         return [_tap(row) for row in self._base.execute("SELECT * FROM taps WHERE outcome IS NULL ORDER BY id")]
 
+    def ports_given_back(self, since_ns: int, longest_ns: int) -> dict[int, int]:
+        """Return the ports of taps whose outcome was booked after ``since_ns``, with when (UNIX time).
+
+        Of recordings that ended up to ``longest_ns`` before that, so that only the newest are looked at.
+        """
+        found = self._base.execute(
+            "SELECT port, max(booked_ns) FROM recordings JOIN taps ON recording_id = recordings.id"
+            " WHERE newest_ns > ? AND booked_ns > ? AND port IS NOT NULL GROUP BY port",
+            (since_ns - longest_ns, since_ns),
+        )
+        return dict(map(tuple, found))
+
     # --- recordings
 
     def book(self, sidecar: bytes, stem: str | None, at_ns: int) -> bool:

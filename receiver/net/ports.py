@@ -9,7 +9,7 @@ import ipaddress
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -109,6 +109,13 @@ class Ports:
             raise
         self._free = deque(other for other in self._free if other != number)
         return Port(number, made, granted)
+
+    def cool(self, left_s: Mapping[int, float]) -> None:
+        """Let free ports of the pool cool down for so many seconds more: an earlier process gave them back."""
+        ours = {number: left_s[number] for number in self._free if left_s.get(number, 0.0) > 0}
+        self._free = deque(number for number in self._free if number not in ours)
+        now = self._clock()
+        self._cooling = deque(sorted([*self._cooling, *((now + each, number) for number, each in ours.items())]))
 
     def give_back(self, port: Port) -> None:
         """Close ``port``; one of the pool cools down and is free again after that. Twice is once."""

@@ -6,13 +6,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from receiver.control.taps import SECOND, Limits
 from receiver.daemon import outfit
+from receiver.ledger.clerk import Clerk
 from receiver.ledger.rows import Summary
+from receiver.ledger.store import Ledger
 from receiver.settings import ConfigError
+from tests.control.made import WISH
 from tests.daemon.made import settings_for
+from tests.daemon.test_estate import row
 
 ID = "0b0e7f4c-3c39-4e6f-8f6e-3a4d5e6f7a8b"
 NOON = datetime(2026, 9, 21, 12, tzinfo=UTC)
@@ -34,6 +39,22 @@ def test_a_worker_is_told_samples_and_nanoseconds(tmp_path: Path) -> None:
 def test_a_worker_logs_as_the_daemon_does(tmp_path: Path) -> None:
     made = outfit.environ(settings_for(tmp_path, log__level="debug", log__format="json"))
     assert made == {"TAPDECK_LOG__LEVEL": "debug", "TAPDECK_LOG__FORMAT": "json"}
+
+
+async def test_a16_ports_of_an_earlier_process_rest_for_what_is_left_of_their_time(tmp_path: Path) -> None:
+    now_ns = 1_800_000_000 * SECOND
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    for number, ago_s in enumerate((10, 59, 61)):
+        tap = row(number, 29_000 + number)
+        ledger.ask(tap)
+        told = summary(recording_id=tap.recording_id, tap_id=tap.id)
+        ledger.book(msgspec.json.encode(told), None, now_ns - ago_s * SECOND)
+    clerk = Clerk(ledger, lambda error: None)
+    settings = settings_for(tmp_path, media__cooldown_s=60)
+    found = await outfit.cooling(settings, clerk, [row(9, 29_009), row(8, 29_008, WISH._replace(device="ws"))], now_ns)
+    assert found == {29_000: 50.0, 29_001: 1.0, 29_009: 60.0}
+    assert await outfit.cooling(settings_for(tmp_path, media__cooldown_s=0), clerk, [], now_ns) == {}
+    await clerk.close()
 
 
 def test_limits_are_those_of_the_configuration(tmp_path: Path) -> None:

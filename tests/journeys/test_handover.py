@@ -222,6 +222,16 @@ def test_p6_calls_that_nobody_can_go_on_with_are_ended_by_c5_and_their_sockets_l
         assert not check(one.recordings)
 
 
+@pytest.mark.all
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM], ids=["handed over", "stopped"])
+def test_a16_p5_a_port_that_was_given_back_rests_in_the_next_process(tmp_path: Path, number: signal.Signals) -> None:
+    with served(tmp_path, **{"media.cooldown_s": "60"}) as (one, manager):
+        before = one.post("/v1/taps", {"source": "any"})
+        one.post(f"/v1/taps/{before['id']}/stop?wait=ready", {})
+        assert manager.restart(number) == 0
+        assert one.post("/v1/taps", {"source": "any"})["uri"] != before["uri"]
+
+
 def test_d7_readiness_status_and_life_are_told(tmp_path: Path) -> None:
     with served(tmp_path) as (one, manager):
         one.post("/v1/taps", {"source": "127.0.0.1:9"})

@@ -79,6 +79,17 @@ def test_p6_a_booked_recording_ends_its_tap(ledger: Ledger, outcome: str, state:
     assert (booked.stem, booked.summary.outcome, booked.summary.frames) == ("2026/rec-001", outcome, 8000)
 
 
+def test_a16_ports_are_told_by_when_their_last_tap_was_booked(ledger: Ledger) -> None:
+    ended = 1_790_000_060_500_000_000  # what the sidecars say
+    for number, port, after_s in ((1, 20_000, 5), (2, 20_000, 7), (3, 20_002, 6), (4, None, 6), (5, 20_004, 1)):
+        ledger.ask(msgspec.structs.replace(tap(number), port=port))
+        ledger.book(sidecar(number), None, ended + after_s * SECOND)
+    ledger.ask(msgspec.structs.replace(tap(6), port=20_006))
+    since = ended + 2 * SECOND
+    assert ledger.ports_given_back(since, 3 * SECOND) == {20_000: ended + 7 * SECOND, 20_002: ended + 6 * SECOND}
+    assert ledger.ports_given_back(since, SECOND) == {}, "recordings that ended long before are not looked at"
+
+
 def test_p6_booked_twice_is_booked_once(ledger: Ledger) -> None:
     ledger.ask(tap(1))
     assert ledger.book(sidecar(1), None, NOON)

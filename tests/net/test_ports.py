@@ -57,6 +57,22 @@ def opened() -> Iterator[list[Port]]:
         port.socket.close()
 
 
+def test_a16_ports_that_an_earlier_process_gave_back_cool_down_here(
+    clock: Clock, first: int, opened: list[Port]
+) -> None:
+    ports = Ports("127.0.0.1", first, first + 3, cooldown_s=COOLDOWN_S, clock=clock)
+    ports.give_back(ports.take())
+    with_us = ports.take()
+    opened.append(with_us)
+    ports.cool({first + 2: 30.0, with_us.number: 30.0, first + 100: 30.0})
+    for wait_s, expected in ((0.0, first + 3), (30.0, first + 2), (30.0, first)):
+        clock.now_s += wait_s
+        opened.append(ports.take())
+        assert opened[-1].number == expected
+        with pytest.raises(NoPort):
+            ports.take()
+
+
 def test_a_port_is_bound_does_not_block_stamps_and_has_room_for_seconds(first: int, opened: list[Port]) -> None:
     port = Ports("127.0.0.1", first, first, cooldown_s=0).take()
     opened.append(port)
