@@ -118,6 +118,10 @@ class ServiceManager:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
+    def change(self, **environ: str) -> None:
+        """A drop-in: the next process has this in its environment."""
+        self._environ |= environ
+
     def restart(self, number: int = signal.SIGUSR1) -> int:
         """``systemctl restart``: the signal, the end, the next one with what is stored; returns the exit status."""
         status = self._end(number)

@@ -4,6 +4,7 @@ calls. Every sample that was sent lies at its place, every counter is exact, and
 import asyncio
 import json
 import os
+import shutil
 import signal
 import time
 from collections import Counter
@@ -27,6 +28,7 @@ from tests.journeys.servicemanager import ServiceManager
 from tests.journeys.test_ws_device import Sender, heard, said, with_ws
 from tests.tools import count
 
+ROOT = Path(__file__).parents[2]
 MEMORY = {"memory-0": 1}
 """What is kept while there is no tap."""
 FEW = ["everything"] * 4
@@ -126,6 +128,24 @@ def restart_with_room_for_fewer_taps(manager: ServiceManager, one: Host) -> None
     assert manager.restart() == 0
 
 
+def restart_with_another_version(manager: ServiceManager, one: Host) -> None:
+    """Its columns lie elsewhere, because one has been added: the package itself is another."""
+    following = one.folder / "following" / "receiver"
+    shutil.copytree(ROOT / "receiver", following, ignore=shutil.ignore_patterns("__pycache__"))
+    rewrite(following / "__init__.py", '__version__ = "', '__version__ = "77.')
+    column = '("recording", "S36"),'
+    rewrite(following / "media" / "columns.py", column, f'("of_a_later_version", "i8"), {column}')
+    manager.change(PYTHONPATH=str(following.parent), PYTHONSAFEPATH="1")
+    assert manager.restart() == 0
+    assert json.loads(one.get("/openapi.json")[1])["info"]["version"].startswith("77.")
+
+
+def rewrite(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
 def kill_the_main_process(manager: ServiceManager, one: Host) -> None:
     manager.kill(patient=True)
 
@@ -142,7 +162,7 @@ def kill_everybody_twice(manager: ServiceManager, one: Host) -> None:
 
 NEW_MEMORY = [
     restart_with_another_window, restart_with_another_window_and_back, restart_with_room_for_more_taps,
-    restart_with_room_for_fewer_taps,
+    restart_with_room_for_fewer_taps, restart_with_another_version,
 ]  # fmt: skip
 SAME_MEMORY = [restart_twice, kill_the_main_process, kill_everybody, kill_everybody_twice]
 
