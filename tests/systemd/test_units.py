@@ -104,6 +104,7 @@ def test_the_sandbox_leaves_little_open(tmp_path: Path) -> None:
     (unit,) = (each for each in install(tmp_path) if each.name == "tapdeck.service")
     command = ["systemd-analyze", "security", "--no-pager", "--offline=true", f"--threshold={HIGHEST_EXPOSURE}"]
     done = subprocess.run([*command, unit], capture_output=True, text=True, check=False)
+    print(done.stdout.splitlines()[-1])
     assert done.returncode == 0, done.stdout
 
 
