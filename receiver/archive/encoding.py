@@ -120,9 +120,17 @@ class Flac:
     suffix: str = ".flac"
 
     def write(self, files: Files, target: str, shape: Shape, chunks: Iterable[Sound]) -> Written | None:
-        """See ``Form``. The octets are libsndfile's, so what is compared is the samples that it reads back."""
+        """See ``Form``."""
         if not shape.frames:  # libsndfile would not even write a header
             return None
+        try:
+            return self._write(files, target, shape, chunks)
+        except OSError:
+            _ask_for_room(files, target, shape.frames * shape.channels * wav.SAMPLE_OCTETS)
+            raise
+
+    def _write(self, files: Files, target: str, shape: Shape, chunks: Iterable[Sound]) -> Written:
+        """The octets are libsndfile's, so what is compared is the samples that it reads back."""
         check = 0
         descriptor = files.create(target, READY_MODE, afresh=True)
         try:
@@ -162,6 +170,22 @@ def forms(encoding: str, channels: int, rate: int, codecs: Sequence[object] = ()
     if encoding == FLAC and channels <= flac.MOST_CHANNELS:
         return FLAC_FILE, PCM16_WAV
     return (PCM16_WAV,)
+
+
+def _ask_for_room(files: Files, target: str, octets: int) -> None:
+    """Write what a FLAC may have wanted at most, and take it away again, after libsndfile failed.
+
+    It does not say why it failed, and on a full disk its writes give up no reserve; ours do both (rule C6). ``OSError``
+    says what is wrong; without one the next try finds room.
+    """
+    zeros = bytes(_CHUNK_OCTETS)
+    descriptor = files.create(target, afresh=True)
+    try:
+        for octet in range(0, octets, _CHUNK_OCTETS):
+            files.pwrite(descriptor, (zeros[: octets - octet],), octet)
+    finally:
+        files.close_file(descriptor)
+        files.unlink(target)  # it shall not fill the disk
 
 
 def _silenced(sound: Sound) -> Sound:
