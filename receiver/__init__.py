@@ -18,7 +18,8 @@ The floor plan. Data goes one way, nothing upstream knows a name from downstream
     net         the door: ports, pair, slab (recvmmsg), filter, tick. Knows no other room
     wire        what the octets mean. Pure: numpy only (SRTP: one file)
     media       what the sound is. Pure, leans on wire; its unit is the sample. All its state lies on one memory file
-    archive     what stays on disk. Leans on media's Block and numpy; every file call goes through archive/files
+    archive     what stays on disk. Leans on media's Block, the laws of wire/g711 and numpy; every file call goes
+                through archive/files, but for libsndfile's (archive/flac)
     ledger      what was asked and how it ended (SQLite)
     control     who is being recorded: taps, RELAY, the public Python API. Leans on link's messages, ledger and forms
     api         HTTP. Leans on control, ledger, watch and the sidecar's structs

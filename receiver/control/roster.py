@@ -104,7 +104,7 @@ class Roster:
         """Go on with a tap of the daemon before us (rule D7). Before any worker is started."""
         tap.worker, tap.slot = self._places.claim(tap.worker, tap.slot)
         self._settle(tap, berth)
-        self._means.clerk.post(self._means.clerk.ledger.seat, tap.id, orders.seat(tap))
+        self._keep_seat(tap)
         if tap.wish.own and self._attendant is not None:
             self._attendant.resume(tap)
         if tap.state is State.REQUESTED:
@@ -126,14 +126,14 @@ class Roster:
         if announced is not None and tap.uri is None:
             tap.wish = tap.wish._replace(announced=announced)
         self._means.send(tap.worker, link.Answer(tap.slot, tap.recording_id, tap.wish.announced), ())
-        self._means.clerk.post(self._means.clerk.ledger.seat, tap.id, orders.seat(tap))
+        self._keep_seat(tap)
         self._listens(tap)
 
     def believe(self, tap: Tap, word: Word) -> None:
         """Take somebody's word that a tap goes on (rule D6); the next daemon has it, too."""
         if tap.word is not word:
             tap.word = word
-            self._means.clerk.post(self._means.clerk.ledger.seat, tap.id, orders.seat(tap))
+            self._keep_seat(tap)
 
     def stop(self, tap: Tap, ending: Ending = Ending.STOPPED, problem: Problem | None = None) -> None:
         """End a tap. Twice is once: the first ending stands. What the relay still sends is stopped there first."""
@@ -265,6 +265,10 @@ class Roster:
         self._places.settle(tap, berth)
         if tap.secret_digest is not None:
             self._secrets[tap.secret_digest] = tap
+
+    def _keep_seat(self, tap: Tap) -> None:
+        """What the next daemon must know has changed (rule D7)."""
+        self._means.clerk.post(self._means.clerk.ledger.seat, tap.id, orders.seat(tap))
 
     def _find(self, worker: int, message: link.Opened | link.Happened | link.Refused | link.Finished) -> Tap | None:
         tap = self._places.at(worker, message.slot)

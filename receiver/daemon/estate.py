@@ -26,6 +26,7 @@ from receiver.watch.manager import Manager
 
 RELAY: Final = "relay"
 SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+MOST_VERSIONS: Final = 3  # of one thing; there are two after a kill at the wrong moment
 LONGEST: Final = 1 << 20  # octets of the relay's memory
 
 log = structlog.get_logger("daemon")
@@ -122,7 +123,7 @@ class _Versions:
         for number, name in found:
             first, *more = left.pop(name)
             self._kept[number] = os.fstat(first).st_ino
-            taken.append(first)
+            (taken if len(taken) < MOST_VERSIONS else more).append(first)
             for descriptor in more:
                 os.close(descriptor)
         return taken

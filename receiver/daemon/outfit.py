@@ -24,6 +24,9 @@ from receiver.settings import ConfigError, Settings
 
 OPENING_NS: Final = 5 * SECOND  # how long a POST waits for rule C1
 SPARE_DESCRIPTORS: Final = 256
+GUARDED: Final = 4 * 1_460  # octets of a ring row beyond its window: a longest packet of samples at each end
+TAP_OCTETS: Final = 8_000  # of columns and logs
+WORKER_OCTETS: Final = 8_000_000  # of the slab, and the least of everything else
 LONGEST_BOOKING_NS: Final = 900 * SECOND  # from the last sound to the outcome: ten minutes of silence, and more
 
 log = structlog.get_logger("daemon")
@@ -62,6 +65,14 @@ def state_directory() -> Path | None:
     """Where the service manager lets us keep what we know (``StateDirectory=``); None without one."""
     told = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     return Path(told) if told else None
+
+
+def memory_octets(settings: Settings) -> int:
+    """The memory files of all workers when every tap lives; a test holds it to what `receiver.media.state` needs."""
+    taps = settings.media.max_taps
+    rows = taps + max(64 * settings.media.workers, taps // 8)
+    ring = rows * (2 * settings.media.window + GUARDED)
+    return ring + taps * TAP_OCTETS + settings.media.workers * WORKER_OCTETS
 
 
 def limits(settings: Settings) -> Limits:

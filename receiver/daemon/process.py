@@ -185,7 +185,7 @@ class Daemon:
             ports=media.ports,
             workers=media.workers,
             max_taps=media.max_taps,
-            memory_mb=media.max_taps * media.window * 2 // 1_000_000,  # at most: a row is taken with its tap
+            memory_mb=round(outfit.memory_octets(settings) / 1e6),  # at most: a row is taken with its tap
             relay=settings.relay.host if settings.relay.on else None,
             ws=settings.ws.listen,
         )

@@ -60,39 +60,29 @@ class _Once(Collector):
 
     def collect(self) -> Iterable[Metric]:
         facts = self._facts
-        yield from _counter("tapdeck_packets_total", facts.packets, "verdict")
-        yield from _gauge("tapdeck_taps", facts.taps, "state")
-        yield from _counter("tapdeck_recordings_total", facts.recordings, "outcome")
-        yield from _gauge("tapdeck_unsafe_audio_seconds", facts.unsafe_s)
-        yield from _counter("tapdeck_late_ticks_total", facts.late_ticks)
-        yield from _counter("tapdeck_kernel_drops_total", facts.kernel_drops)
-        yield from _gauge("tapdeck_relay_connected", facts.relay)
-        yield from _gauge("tapdeck_free_bytes", facts.free_octets)
-        yield from _counter("tapdeck_hook_deliveries_total", facts.hooks, "result")
-        yield from _gauge("tapdeck_build_info", {facts.version: 1}, "version")
+        yield from _family(CounterMetricFamily, "tapdeck_packets_total", facts.packets, "verdict")
+        yield from _family(GaugeMetricFamily, "tapdeck_taps", facts.taps, "state")
+        yield from _family(CounterMetricFamily, "tapdeck_recordings_total", facts.recordings, "outcome")
+        yield from _family(GaugeMetricFamily, "tapdeck_unsafe_audio_seconds", facts.unsafe_s)
+        yield from _family(CounterMetricFamily, "tapdeck_late_ticks_total", facts.late_ticks)
+        yield from _family(CounterMetricFamily, "tapdeck_kernel_drops_total", facts.kernel_drops)
+        yield from _family(GaugeMetricFamily, "tapdeck_relay_connected", facts.relay)
+        yield from _family(GaugeMetricFamily, "tapdeck_free_bytes", facts.free_octets)
+        yield from _family(CounterMetricFamily, "tapdeck_hook_deliveries_total", facts.hooks, "result")
+        yield from _family(GaugeMetricFamily, "tapdeck_build_info", {facts.version: 1}, "version")
 
 
 Told = Mapping[str, int] | float | None
 
 
-def _counter(name: str, told: Told, label: str = "") -> Iterator[Metric]:
+def _family(
+    kind: type[CounterMetricFamily] | type[GaugeMetricFamily], name: str, told: Told, label: str = ""
+) -> Iterator[Metric]:
     if told is not None:
-        family = CounterMetricFamily(name, HELP[name], labels=_labels(label))
+        family = kind(name, HELP[name], labels=[label] if label else [])
         for value, number in _samples(told):
             family.add_metric(value, number)
         yield family
-
-
-def _gauge(name: str, told: Told, label: str = "") -> Iterator[Metric]:
-    if told is not None:
-        family = GaugeMetricFamily(name, HELP[name], labels=_labels(label))
-        for value, number in _samples(told):
-            family.add_metric(value, number)
-        yield family
-
-
-def _labels(label: str) -> list[str]:
-    return [label] if label else []
 
 
 def _samples(told: Mapping[str, int] | float) -> Iterator[tuple[list[str], float]]:

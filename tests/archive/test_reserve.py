@@ -2,7 +2,6 @@
 
 import errno
 import os
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -69,30 +68,25 @@ def test_a_write_that_fails_for_another_reason_gives_nothing_up(
 
 
 @pytest.mark.all
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk; run as root: sudo ./run test --all")
-def test_c6_on_a_disk_that_is_full_what_is_open_goes_on_and_the_reserve_comes_back(tmp_path: Path) -> None:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", tmp_path], check=True)
+def test_c6_on_a_disk_that_is_full_what_is_open_goes_on_and_the_reserve_comes_back(small_disk: Path) -> None:
     told: list[str] = []
-    try:
-        files = ReservedFiles(tmp_path, 2 * MB, lambda: told.append("given up"))
-        assert files.keep_reserve()
-        number, filler, piece = files.create("spool/part"), files.create("spool/filler"), bytes(256 * 1024)
-        octet = 0
-        while not told:
-            octet = files.pwrite(filler, (piece,), octet)
-        assert not (tmp_path / RESERVE).exists()
-        assert files.pwrite(number, (piece,), 0) == len(piece), "there is room to finish"
-        with pytest.raises(OSError, match="No space left"):
-            files.pwrite(number, (piece,) * 40, 0)
-        assert told == ["given up"], "it can be given up once"
-        assert not files.keep_reserve()
-        files.unlink("spool/filler")
-        files.close_file(filler)
-        assert files.keep_reserve()
-        files.close_file(number)
-        files.close()
-    finally:
-        subprocess.run(["umount", tmp_path], check=True)
+    files = ReservedFiles(small_disk, 2 * MB, lambda: told.append("given up"))
+    assert files.keep_reserve()
+    number, filler, piece = files.create("spool/part"), files.create("spool/filler"), bytes(256 * 1024)
+    octet = 0
+    while not told:
+        octet = files.pwrite(filler, (piece,), octet)
+    assert not (small_disk / RESERVE).exists()
+    assert files.pwrite(number, (piece,), 0) == len(piece), "there is room to finish"
+    with pytest.raises(OSError, match="No space left"):
+        files.pwrite(number, (piece,) * 40, 0)
+    assert told == ["given up"], "it can be given up once"
+    assert not files.keep_reserve()
+    files.unlink("spool/filler")
+    files.close_file(filler)
+    assert files.keep_reserve()
+    files.close_file(number)
+    files.close()
 
 
 def test_a_write_is_tried_again_with_what_was_given_up(

@@ -1,7 +1,6 @@
 """Where a tap's sound arrives: a port of the pool, or a door with sockets behind it."""
 
 import socket
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,13 +13,6 @@ from receiver.watch.manager import Manager
 from tests.control.made import WISH
 
 WS = WISH._replace(device="ws", law=8)
-
-
-@pytest.fixture
-async def door() -> AsyncIterator[WsDoor]:
-    made = WsDoor("wss://media.example/taps")
-    yield made
-    await made.stop()
 
 
 def pool() -> Ports:

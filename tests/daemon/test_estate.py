@@ -3,7 +3,7 @@
 import array
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -69,13 +69,6 @@ def service(tmp_path: Path) -> Iterator[Service]:
     made = Service(tmp_path)
     yield made
     made.close()
-
-
-@pytest.fixture
-async def door() -> AsyncIterator[WsDoor]:
-    made = WsDoor("wss://media.example/taps")
-    yield made
-    await made.stop()
 
 
 def pool() -> Ports:

@@ -14,7 +14,10 @@ from receiver.daemon import outfit
 from receiver.ledger.clerk import Clerk
 from receiver.ledger.rows import Summary
 from receiver.ledger.store import Ledger
+from receiver.media.state import Shape, State
+from receiver.net.slab import slab_octets
 from receiver.settings import ConfigError
+from receiver.worker.memory import SLAB_ROWS
 from tests.control.made import WISH
 from tests.daemon.made import settings_for
 from tests.daemon.test_estate import row
@@ -136,6 +139,16 @@ def test_how_much_may_still_be_written(tmp_path: Path) -> None:
     assert 0 < outfit.free(tmp_path) <= shutil.disk_usage(tmp_path).total
     with pytest.raises(OSError, match="No such file"):
         outfit.free(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(("taps", "window_ms"), [(100, 6_000), (4_000, 6_000), (4_000, 30_000), (16_000, 3_400)])
+def test_the_memory_that_is_announced_is_what_the_media_path_needs(
+    tmp_path: Path, taps: int, window_ms: int
+) -> None:
+    given = {"media__max_taps": taps, "media__window_ms": window_ms, "media__ports": "1024-65535"}
+    settings = settings_for(tmp_path, **given)
+    needed, _ = State.needed(Shape.of(taps, settings.media.window, slab_octets(SLAB_ROWS)))
+    assert outfit.memory_octets(settings) == pytest.approx(needed, rel=0.05)
 
 
 @pytest.mark.parametrize(("told", "found"), [("", None), ("/a", Path("/a")), ("/a:/b", Path("/a"))])
