@@ -46,7 +46,7 @@ class Container:
         places = {"ROOT": str(self.image.root), "MOUNTS": mounts}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", PREPARE, "sh",
+                ["unshare", "--mount", "--pid", "--fork", "sh", "-euc", PREPARE, "sh",
                  *self._as_user(self.image.config["User"]), *words],
                 env=os.environ | places, stdout=subprocess.PIPE, stderr=log,
             )  # fmt: skip
@@ -86,9 +86,12 @@ class Container:
         return self.process.wait(PATIENCE_S)
 
     def kill(self) -> None:
-        """Whatever it does, it is gone."""
+        """Whatever it does, it is gone, and everything in it: that is what the end of a process 1 means.
+
+        unshare's ``--kill-child`` would not do: who changes his user, as setpriv does, does not die with his parent.
+        """
         if self.process.poll() is None:
-            self.process.kill()  # --kill-child takes the others along
+            os.kill(self.pid, signal.SIGKILL)
             self.process.wait(PATIENCE_S)
 
     def log(self) -> str:

@@ -5,6 +5,7 @@ import os
 import random
 import socket
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -173,3 +174,23 @@ def test_it_is_small(image: Image) -> None:
     table = "\n".join(f"{size / 1e6:6.1f} MB  {kind}" for kind, size in sizes.most_common())
     print(f"\n{sizes.total() / 1e6:6.1f} MB  the image\n{table}")
     assert sizes.total() < LARGEST_MB * 1e6, table
+
+
+def test_nothing_of_a_container_is_left(container: Container) -> None:
+    with running(container):
+        container.until_healthy()
+        workers = container.execute("tapdeck", "health", "--json").stdout
+        namespace = os.readlink(f"/proc/{container.pid}/ns/pid")
+        inside = [container.pid, *_of_namespace(namespace)]
+        assert json.loads(workers)["ready"]
+        assert len(set(inside)) >= 2, "the daemon and its worker"
+    assert not _of_namespace(namespace)
+
+
+def _of_namespace(namespace: str) -> list[int]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended while we looked
+            if os.readlink(process / "ns" / "pid") == namespace:
+                found.append(int(process.name))
+    return found
