@@ -20,8 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import receiver
 from receiver.lab.plan import Caller, Plan
 from receiver.lab.process import SenderProcess
+from receiver.media import columns
 
 URL = "http://127.0.0.1:8080"
 HERE = Path("/scenario")
@@ -101,6 +103,19 @@ def configured(unit: str = "", **keys: object) -> Iterator[None]:
         systemctl("daemon-reload")
 
 
+@contextmanager
+def rewritten(file: str | None, old: str, new: str) -> Iterator[None]:
+    """A file of the installed package is another one meanwhile."""
+    path = Path(str(file))
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    try:
+        yield
+    finally:
+        path.write_text(text)
+
+
 class Tap:
     """A tap, and a sender to it whose sound can be told from any other."""
 
@@ -172,13 +187,26 @@ def restart() -> Facts:
     return _across(tap, lambda: systemctl("restart", "tapdeck"))
 
 
-def restart_of_a_changed_version() -> Facts:
+def restart_with_other_settings() -> Facts:
     """The memory has another layout: it is not mapped, positions come from the spool folder."""
-    tap = Tap("restart_of_a_changed_version", 6)
+    tap = Tap("restart_with_other_settings", 6)
     with configured(media__window_ms=8000):
         told = _across(tap, lambda: systemctl("restart", "tapdeck"))
-    again = Tap("restart_to_the_old_version", 5)
+    again = Tap("restart_to_the_old_settings", 5)
     return told | {"back": _across(again, lambda: systemctl("restart", "tapdeck"))}
+
+
+def upgrade() -> Facts:
+    """Another version in the place of the old one, as pip puts it there: its columns lie elsewhere, because one is new.
+    Then the old one again."""
+    tap = Tap("upgrade", 7)
+    with rewritten(receiver.__file__, '__version__ = "', '__version__ = "77.'):
+        column = '("recording", "S36"),'
+        with rewritten(columns.__file__, column, f'("of_a_later_version", "i8"), {column}'):
+            told = _across(tap, lambda: systemctl("restart", "tapdeck"))
+        version = ask("/openapi.json")["info"]["version"]
+        back = Tap("downgrade", 6)
+    return told | {"version": version, "back": _across(back, lambda: systemctl("restart", "tapdeck"))}
 
 
 def kill() -> Facts:
@@ -323,7 +351,7 @@ def _mode(path: Path) -> str:
 def main() -> None:
     results: dict[str, Facts] = {}
     for scenario in (
-        start, sandbox, restart, restart_of_a_changed_version, kill, watchdog_of_the_main_process,
+        start, sandbox, restart, restart_with_other_settings, upgrade, kill, watchdog_of_the_main_process,
         watchdog_of_a_worker, reload, credential, job, crowd, stop, wrong_configuration,
     ):  # fmt: skip
         began = time.monotonic()

@@ -105,10 +105,17 @@ def test_p3_d7_a_restart_goes_on_with_the_same_tap(played: Played) -> None:
     assert told["after"]["NRestarts"] == told["before"]["NRestarts"], "it left by itself"
 
 
+def test_p3_d7_a_restart_with_other_settings_goes_on_with_the_same_tap(played: Played) -> None:
+    told = played.of("restart_with_other_settings")
+    outlived(played, told, "restart_with_other_settings")
+    outlived(played, told["back"], "restart_to_the_old_settings")
+
+
 def test_p3_d7_a_restart_of_a_changed_version_goes_on_with_the_same_tap(played: Played) -> None:
-    told = played.of("restart_of_a_changed_version")
-    outlived(played, told, "restart_of_a_changed_version")
-    outlived(played, told["back"], "restart_to_the_old_version")
+    told = played.of("upgrade")
+    assert told["version"].startswith("77.")
+    outlived(played, told, "upgrade")
+    outlived(played, told["back"], "downgrade")
 
 
 def test_p3_d7_after_a_kill_systemd_starts_it_anew_and_the_tap_goes_on(played: Played) -> None:
