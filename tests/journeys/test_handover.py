@@ -164,7 +164,9 @@ NEW_MEMORY = [
     restart_with_another_window, restart_with_another_window_and_back, restart_with_room_for_more_taps,
     restart_with_room_for_fewer_taps, restart_with_another_version,
 ]  # fmt: skip
+MOST_UNLIKE = [restart_with_another_window, restart_with_another_version, kill_the_main_process, kill_everybody]
 SAME_MEMORY = [restart_twice, kill_the_main_process, kill_everybody, kill_everybody_twice]
+THE_OTHERS = [blow for blow in (*NEW_MEMORY, *SAME_MEMORY) if blow not in MOST_UNLIKE]
 
 
 def from_positions(one: Host) -> int:
@@ -179,7 +181,12 @@ def kept(manager: ServiceManager) -> Counter[str]:
 
 
 @pytest.mark.parametrize(
-    "blow", [restart, *(pytest.param(blow, marks=pytest.mark.all) for blow in (*NEW_MEMORY, *SAME_MEMORY))]
+    "blow",
+    [
+        restart,
+        *(pytest.param(blow, marks=pytest.mark.all) for blow in MOST_UNLIKE),
+        *(pytest.param(blow, marks=pytest.mark.full) for blow in THE_OTHERS),
+    ],
 )
 def test_p3_calls_go_on_and_no_sample_is_lost(tmp_path: Path, blow: Callable[[ServiceManager, Host], None]) -> None:
     with served(tmp_path) as (one, manager):
