@@ -1,0 +1,177 @@
+"""How the channels of a recording come to lie beside each other, and stay so, though their clocks drift (rule A15).
+
+Pure. Every part has its own axis of frames, which follows its sender's clock. Here each becomes a **course** on one
+common axis, the woven one: an offset, and places where silence is put in because the channel lags. Nothing that was
+received is dropped, so it is always the slower side that gets silence.
+
+What was sent at the same time lies at the same place if it was delayed equally; so each channel is laid by the lower
+envelope of its transit (`pace`), never by single arrivals.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from receiver.archive.gaps import Runs
+from receiver.archive.pace import Floats, Pace, envelope, slope
+
+STEP_MS = 10  # rule A15: how far a side may lag, and how much silence is put in
+SEARCH_S = 10  # so far on absence is sought for it: at 300 ppm the side lags 3 ms more by then
+_TICK_NS = 1_000_000_000  # the lag is looked at so often, and where an epoch begins
+_FAR = 1e9  # frames: beyond its ends a channel's clock is taken for right
+
+Absence = Callable[[int, int], Runs]
+"""The absent runs of a part in [first, stop), frames of its axis."""
+
+
+class Lane(NamedTuple):
+    """One channel before it is woven. ``paces``: its epochs in order, none where nothing came. ``stop``: one past its
+    last frame."""
+
+    paces: tuple[Pace, ...]
+    stop: int
+    absent: Absence
+
+
+class Course(NamedTuple):
+    """Where a part's frames lie on the woven axis: ``offset`` later, and behind the silences before them.
+
+    ``insertions`` are (frame of the part, frames of silence right before it), in order of frames, each frame once.
+    """
+
+    offset: int = 0
+    insertions: tuple[tuple[int, int], ...] = ()
+
+    def woven(self, frame: int) -> int:
+        """Where a frame of the part lies; silence that is put in before it comes first."""
+        return frame + self.offset + sum(more for at, more in self.insertions if at <= frame)
+
+    def ending(self, frame: int) -> int:
+        """Where a stretch ends whose last frame is the one before this: silence put in behind it is not of it."""
+        return frame + self.offset + sum(more for at, more in self.insertions if at < frame)
+
+    def silences(self) -> list[tuple[int, int]]:
+        """The silences that are put in: (first frame on the woven axis, frames)."""
+        return [(self.woven(at) - more, more) for at, more in self.insertions]
+
+
+def align(lanes: Sequence[Lane], rate: int) -> list[Course]:
+    """Lay channels beside each other. The woven axis is that of the first channel that anything came for: its offset
+    is 0. A channel that nothing came for has the course of no offset."""
+    lines = [_line(lane, rate) for lane in lanes]
+    voices = [c for c, line in enumerate(lines) if line is not None]
+    if len(voices) < 2:
+        return [Course() for _ in lanes]
+    laid = _lay([line for line in lines if line is not None], [lanes[c] for c in voices], rate)
+    courses = [Course() for _ in lanes]
+    for c, (offset, insertions) in zip(voices, laid, strict=True):
+        courses[c] = Course(offset - laid[0][0], insertions)
+    return courses
+
+
+class _Line(NamedTuple):
+    """When each frame of a channel was due: knots, both rising. ``edges``: where epochs begin, and the end; ns."""
+
+    frames: Floats
+    times: Floats
+    edges: list[float]
+
+
+def _line(lane: Lane, rate: int) -> _Line | None:
+    """The clock of a channel over all of its epochs; between two of them time goes evenly."""
+    ns = 1e9 / rate
+    paces = [pace for pace in lane.paces if len(pace.points)]
+    if not paces:
+        return None
+    gains = {ssrc: slope([pace for pace in paces if pace.ssrc == ssrc], rate) for ssrc in {it.ssrc for it in paces}}
+    ends = [*(pace.begin for pace in paces[1:]), lane.stop]
+    frames: list[Floats] = []
+    times: list[Floats] = []
+    for pace, end in zip(paces, ends, strict=True):
+        last = max(int(pace.points[-1, 0]), min(end, int(pace.points[-1, 0]) + 10 * rate))
+        known, when = pace.points[:, 0].astype(np.float64), envelope(pace, gains[pace.ssrc], rate)
+        step = ns * (1 + gains[pace.ssrc])
+        frames += [np.array([min(pace.begin, known[0])]), known, np.array([float(last)])]
+        times += [when[:1] - (known[0] - frames[-3]) * step, when, when[-1:] + (last - known[-1]) * step]
+    x, t = np.concatenate(frames), np.concatenate(times)
+    edges = [float(piece[0]) for piece in times[::3]] + [float(t[-1])]
+    x = np.maximum.accumulate(np.concatenate(([x[0] - _FAR], x, [x[-1] + _FAR])))
+    t = np.maximum.accumulate(np.concatenate(([t[0] - _FAR * ns], t, [t[-1] + _FAR * ns])))
+    return _Line(x, t, edges)
+
+
+_Laid = list[tuple[int, tuple[tuple[int, int], ...]]]
+
+
+def _lay(lines: Sequence[_Line], lanes: Sequence[Lane], rate: int) -> _Laid:
+    """Walk through time: lay each channel beside the others as it begins, then put silence in wherever one lags."""
+    begins = np.array([line.edges[0] for line in lines])
+    ends = np.array([max(line.edges) for line in lines])
+    grid = np.unique(np.concatenate([np.arange(begins.min(), ends.max(), _TICK_NS), *(it.edges for it in lines)]))
+    place = np.array([np.interp(grid, line.times, line.frames) for line in lines])
+    active = (grid >= begins[:, None]) & (grid <= ends[:, None])
+    shift = np.full(len(lines), np.nan)
+    offsets = [0] * len(lines)
+    put: list[list[tuple[int, int]]] = [[] for _ in lines]
+    starts = np.searchsorted(grid, begins)
+    stops = [*np.unique(starts).tolist(), grid.size]
+    for first, stop in pairwise(stops):
+        for c in np.flatnonzero(starts == first).tolist():
+            offsets[c] = _offset(place[:, first], active[:, first], shift, c)
+            shift[c] = offsets[c]
+        known = ~np.isnan(shift)
+        for k, c, more in _lags(place[known, first:stop], active[known, first:stop], shift, known, rate):
+            put[c].append((_site(lanes[c], int(place[c, first + k]), more, put[c], rate), more))
+    return [(offset, _joined(mine)) for offset, mine in zip(offsets, put, strict=True)]
+
+
+def _offset(place: Floats, active: NDArray[np.bool_], shift: Floats, c: int) -> int:
+    """How much later a channel that begins now must lie, to be level with the foremost of those that are there."""
+    there = ~np.isnan(shift)
+    there &= active if (there & active).any() else there
+    return round(float((place + shift)[there].max()) - float(place[c])) if there.any() else 0
+
+
+def _lags(
+    place: Floats, active: NDArray[np.bool_], shift: Floats, known: NDArray[np.bool_], rate: int
+) -> list[tuple[int, int, int]]:
+    """When which channel lags, and how much silence it gets: (index of time, channel, frames). Raises ``shift``."""
+    step = rate * STEP_MS // 1_000
+    who = np.flatnonzero(known)
+    found: list[tuple[int, int, int]] = []
+    k, chunk = 0, 256
+    while k < place.shape[1]:
+        there = active[:, k : k + chunk]
+        at = place[:, k : k + chunk] + shift[who][:, None]
+        front = np.where(there, at, -np.inf).max(axis=0)
+        back = np.where(there, at, np.inf)
+        over = np.flatnonzero(front - back.min(axis=0) > step)
+        if not over.size:
+            k += chunk
+            continue
+        k += int(over[0])
+        behind = int(back[:, over[0]].argmin())
+        more = int((front - back[behind])[over[0]] // step) * step
+        shift[who[behind]] += more
+        found.append((k, int(who[behind]), more))
+    return found
+
+
+def _site(lane: Lane, frame: int, more: int, put: Sequence[tuple[int, int]], rate: int) -> int:
+    """Before which frame of the part silence is put: the next absent one, if one comes soon."""
+    frame = max(frame, put[-1][0] if put else frame)
+    if more > rate * STEP_MS // 1_000:  # the channel is far behind: not a moment longer
+        return frame
+    absent = lane.absent(frame, min(frame + SEARCH_S * rate, lane.stop))
+    return max(frame, int(absent[0, 0])) if len(absent) else frame
+
+
+def _joined(put: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Each frame once."""
+    joined: dict[int, int] = {}
+    for frame, more in put:
+        joined[frame] = joined.get(frame, 0) + more
+    return tuple(sorted(joined.items()))
