@@ -154,7 +154,7 @@ def _lags(
             continue
         k += int(over[0])
         behind = int(back[:, over[0]].argmin())
-        more = int((front - back[behind])[over[0]] // step) * step
+        more = round(float((front - back[behind])[over[0]]) / step) * step
         shift[who[behind]] += more
         found.append((k, int(who[behind]), more))
     return found

@@ -18,7 +18,8 @@ Floats = NDArray[np.float64]
 
 QUANTILE = 0.1
 STEEPEST = 500e-6  # no telephone's clock is that wrong; what looks steeper is a network
-LEAST_SPAN_S = 300  # a drift is told where an hour's jitter of some milliseconds would not pass for it
+LIKELY = 200e-6  # ... and nearly none is wronger than this: where a call was short, jitter looks like it
+LEAST_SPAN_S = 300  # on shorter calls some milliseconds of jitter would pass for a drift
 _GOLDEN = (5**0.5 - 1) / 2
 _STEPS = 40  # of the golden section: 1e-3 shrinks to below 1e-11
 
@@ -43,7 +44,8 @@ def slope(paces: Sequence[Pace], rate: int) -> float:
     told = [_transit(pace, rate) for pace in paces if len(pace.points) > 1]
     if not told:
         return 0.0
-    low, high = -STEEPEST, STEEPEST
+    high = STEEPEST if _span_s(paces) >= LEAST_SPAN_S else LIKELY
+    low = -high
     inner = [high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)]
     costs = [_cost(told, at) for at in inner]
     for _ in range(_STEPS):
@@ -63,8 +65,7 @@ def drift_ppm(paces: Sequence[Pace], rate: int) -> float | None:
 
     ``paces`` are the epochs of one clock. Five minutes on it are the least.
     """
-    spans_ns = sum(int(pace.points[-1, 1] - pace.points[0, 1]) for pace in paces if len(pace.points))
-    if spans_ns < LEAST_SPAN_S * 1_000_000_000:
+    if _span_s(paces) < LEAST_SPAN_S:
         return None
     return (1 / (1 + slope(paces, rate)) - 1) * 1e6
 
@@ -80,6 +81,11 @@ def envelope(pace: Pace, gained: float, rate: int, reach: int = 30) -> Floats:
     least = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).min(axis=1)
     arrival: Floats = pace.points[:, 1] - (rest - least)
     return arrival
+
+
+def _span_s(paces: Sequence[Pace]) -> float:
+    """How long a clock was seen to run."""
+    return sum(int(pace.points[-1, 1] - pace.points[0, 1]) for pace in paces if len(pace.points)) / 1e9
 
 
 def _transit(pace: Pace, rate: int) -> tuple[Floats, Floats]:
