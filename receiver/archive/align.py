@@ -27,7 +27,7 @@ Absence = Callable[[int, int], Runs]
 """The absent runs of a part in [first, stop), frames of its axis."""
 
 
-class Lane(NamedTuple):
+class Voice(NamedTuple):
     """One channel before it is woven. ``paces``: its epochs in order, none where nothing came. ``stop``: one past its
     last frame."""
 
@@ -58,16 +58,16 @@ class Course(NamedTuple):
         return [(self.woven(at) - more, more) for at, more in self.insertions]
 
 
-def align(lanes: Sequence[Lane], rate: int) -> list[Course]:
+def align(voices: Sequence[Voice], rate: int) -> list[Course]:
     """Lay channels beside each other. The woven axis is that of the first channel that anything came for: its offset
     is 0. A channel that nothing came for has the course of no offset."""
-    lines = [_line(lane, rate) for lane in lanes]
-    voices = [c for c, line in enumerate(lines) if line is not None]
-    if len(voices) < 2:
-        return [Course() for _ in lanes]
-    laid = _lay([line for line in lines if line is not None], [lanes[c] for c in voices], rate)
-    courses = [Course() for _ in lanes]
-    for c, (offset, insertions) in zip(voices, laid, strict=True):
+    lines = [_line(voice, rate) for voice in voices]
+    heard = [c for c, line in enumerate(lines) if line is not None]
+    courses = [Course() for _ in voices]
+    if len(heard) < 2:
+        return courses
+    laid = _lay([line for line in lines if line is not None], [voices[c] for c in heard], rate)
+    for c, (offset, insertions) in zip(heard, laid, strict=True):
         courses[c] = Course(offset - laid[0][0], insertions)
     return courses
 
@@ -80,14 +80,14 @@ class _Line(NamedTuple):
     edges: list[float]
 
 
-def _line(lane: Lane, rate: int) -> _Line | None:
+def _line(voice: Voice, rate: int) -> _Line | None:
     """The clock of a channel over all of its epochs; between two of them time goes evenly."""
     ns = 1e9 / rate
-    paces = [pace for pace in lane.paces if len(pace.points)]
+    paces = [pace for pace in voice.paces if len(pace.points)]
     if not paces:
         return None
     gains = {ssrc: slope([pace for pace in paces if pace.ssrc == ssrc], rate) for ssrc in {it.ssrc for it in paces}}
-    ends = [*(pace.begin for pace in paces[1:]), lane.stop]
+    ends = [*(pace.begin for pace in paces[1:]), voice.stop]
     frames: list[Floats] = []
     times: list[Floats] = []
     for pace, end in zip(paces, ends, strict=True):
@@ -106,7 +106,7 @@ def _line(lane: Lane, rate: int) -> _Line | None:
 _Laid = list[tuple[int, tuple[tuple[int, int], ...]]]
 
 
-def _lay(lines: Sequence[_Line], lanes: Sequence[Lane], rate: int) -> _Laid:
+def _lay(lines: Sequence[_Line], voices: Sequence[Voice], rate: int) -> _Laid:
     """Walk through time: lay each channel beside the others as it begins, then put silence in wherever one lags."""
     begins = np.array([line.edges[0] for line in lines])
     ends = np.array([max(line.edges) for line in lines])
@@ -124,7 +124,7 @@ def _lay(lines: Sequence[_Line], lanes: Sequence[Lane], rate: int) -> _Laid:
             shift[c] = offsets[c]
         known = ~np.isnan(shift)
         for k, c, more in _lags(place[known, first:stop], active[known, first:stop], shift, known, rate):
-            put[c].append((_site(lanes[c], int(place[c, first + k]), more, put[c], rate), more))
+            put[c].append((_site(voices[c], int(place[c, first + k]), more, put[c], rate), more))
     return [(offset, _joined(mine)) for offset, mine in zip(offsets, put, strict=True)]
 
 
@@ -160,12 +160,12 @@ def _lags(
     return found
 
 
-def _site(lane: Lane, frame: int, more: int, put: Sequence[tuple[int, int]], rate: int) -> int:
+def _site(voice: Voice, frame: int, more: int, put: Sequence[tuple[int, int]], rate: int) -> int:
     """Before which frame of the part silence is put: the next absent one, if one comes soon."""
     frame = max(frame, put[-1][0] if put else frame)
     if more > rate * STEP_MS // 1_000:  # the channel is far behind: not a moment longer
         return frame
-    absent = lane.absent(frame, min(frame + SEARCH_S * rate, lane.stop))
+    absent = voice.absent(frame, min(frame + SEARCH_S * rate, voice.stop))
     return max(frame, int(absent[0, 0])) if len(absent) else frame
 
 

@@ -52,7 +52,7 @@ def talk(
 ) -> Talk:  # fmt: skip
     """A sender whose clock runs ``ppm`` fast. ``spoken``: which of its packets it sent."""
     count = seconds * RATE // PACKET
-    sent: Floats = start_ns + np.arange(count) * (PACKET * 1e9 / RATE) / (1 + ppm * 1e-6)
+    sent = np.asarray(start_ns + np.arange(count) * (PACKET * 1e9 / RATE) / (1 + ppm * 1e-6), np.float64)
     frames = first + PACKET * np.arange(count, dtype=np.int64)
     if spoken is not None:
         sent, frames = sent[spoken], frames[spoken]
