@@ -10,6 +10,7 @@ from receiver.media import lines
 from receiver.media.census import NOBODY, Census
 from receiver.media.clock import MARGIN, Clock, Packet
 from receiver.media.columns import FAR, NoteKind, Role
+from receiver.media.holes import Holes
 from receiver.media.journal import Journal
 from receiver.media.state import State
 from receiver.media.timeline import Timeline
@@ -76,6 +77,7 @@ class Joining:
             timestamp = int(record["line_timestamp"])
             wall_ns = int(now.rows["anchor_wall_ns"][row])
             self._clock.note(stream, timestamp + int(record["offset"]), timestamp, wall_ns)
+        self._clock.holes.settle(stream)
 
     def join(self, stream: int, tap: int) -> Verdict:
         """Rules A11, B5: go on in the tap's row, anchored by arrival. Not ACCEPTED: no room or no epoch is left now."""
@@ -107,6 +109,7 @@ class Joining:
         timestamp = int(record["line_timestamp"])
         wall_ns = int(now.rows["anchor_wall_ns"][mine])
         self._clock.note(stream, timestamp + int(record["offset"]), timestamp, wall_ns, target - edge)
+        self._clock.holes.settle(stream)
         return Verdict.ACCEPTED
 
     def retire(self, stream: int, limit: int | None = None) -> None:
@@ -178,5 +181,6 @@ class Joining:
         record = self._state.now.streams[stream]
         record["row"] = row
         lines.shift(record, delta)
+        Holes.shift(record, delta)
         record["envelope"][record["envelope"] != FAR] -= delta
         record["transit"] -= delta

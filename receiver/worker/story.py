@@ -86,9 +86,11 @@ def nothing(picture: Picture) -> sidecar.Problem | None:
 
 
 def stretches(notes: Records) -> Iterator[Stretch]:
-    """Frames in which nobody sent: what an epoch left out behind the sound before it (rule A7)."""
+    """Frames in which nobody sent (rule A7): all numbers around them came, or an epoch left them out."""
     for note in notes:
-        if note["kind"] == NoteKind.EPOCH and note["frames"]:
+        if note["kind"] == NoteKind.STRETCH:
+            yield Stretch(int(note["frame"]), int(note["frames"]), 0, Reason.NOT_SENT)
+        elif note["kind"] == NoteKind.EPOCH and note["frames"]:
             yield Stretch(int(note["frame"]) - int(note["frames"]), int(note["frames"]), 0, Reason.NOT_SENT)
 
 

@@ -62,8 +62,8 @@ def test_flaws_and_damages_are_different_bits() -> None:
 
 def test_a7_an_epoch_that_left_something_out_is_a_stretch_that_nobody_sent() -> None:
     epochs = note(NoteKind.EPOCH, frame=3_200), note(NoteKind.EPOCH, frame=20_000, frames=8_000)
-    notes = np.concatenate([*epochs, note(NoteKind.SOURCE, frames=9)])
-    assert as_tuples(list(story.stretches(notes))) == [(12_000, 8_000, 0, "not_sent")]
+    notes = np.concatenate([*epochs, note(NoteKind.SOURCE, frames=9), note(NoteKind.STRETCH, frame=30_000, frames=5)])
+    assert as_tuples(list(story.stretches(notes))) == [(12_000, 8_000, 0, "not_sent"), (30_000, 5, 0, "not_sent")]
 
 
 @pytest.mark.parametrize(("trust", "words"), [(Trust.ALLOW_LIST, "allow-list"), (Trust.UNANNOUNCED, "unannounced")])
