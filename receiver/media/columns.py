@@ -21,6 +21,7 @@ ENVELOPE_SECONDS = 10  # rule A17: lower envelope = smallest transit of the last
 PROBATION_PACKETS = 8  # the longest proof that a policy asks for (rule B5)
 SPLICES = 12  # on one row at a time between cleared and edge; at most 8 epochs a minute (rule A11) and a few pauses
 VERDICTS = 32  # room for every wire.rtp.Verdict
+KEYS = 4  # of a stream that are remembered (rule A8)
 HOLES = 6  # of a stream that are remembered until their numbers are there (rule A7)
 EARLIER_LINES = 3  # lines of a stream's clock that are remembered beside the present one, for packets under way
 UNKNOWN = np.iinfo(np.int64).min
@@ -86,6 +87,8 @@ class NoteKind(IntEnum):
     SOURCE = 3
     STRETCH = 4
     ROLL = 5
+    KEY = 6
+    NOISE = 7
 
 
 ADDRESS = np.dtype([("high", "u8"), ("low", "u8"), ("port", "u2")], align=True)
@@ -169,6 +172,18 @@ HOLE = np.dtype(
 )
 """Time between two neighbouring packets of speech (rule A7)."""
 
+KEY = np.dtype(
+    [
+        ("timestamp", "i8"),  # widened, its start
+        ("frame", "i8"),
+        ("event", "i8"),
+        ("duration", "i8"),
+        ("state", "i8"),  # 0 none, 1 open, 2 ended, 3 told
+    ],
+    align=True,
+)
+"""A key that was pressed (rule A8)."""
+
 STREAM = np.dtype(
     [
         ("role", "u1"),
@@ -211,6 +226,12 @@ STREAM = np.dtype(
         ("held_sequence", "i8"),
         ("held_end", "i8"),
         ("held_solid", "i8"),
+        ("keys", KEY, (KEYS,)),
+        ("key_ns", "i8"),  # arrival of the last packet that tells a key or noise, 0 never
+        ("note_ns", "i8"),  # up to when its notes of both are accounted for
+        ("noise_known", "i8"),
+        ("noise_frame", "i8"),
+        ("noise_level", "i8"),  # dBov, of the newest comfort noise
         ("holes", HOLE, (HOLES,)),  # the latest first
     ],
     align=True,
@@ -260,6 +281,7 @@ NOTE = np.dtype(
         ("reason", "u1"),
         ("law", "u1"),
         ("trust", "u1"),
+        ("value", "i2"),  # the key, or the level of noise in dBov
         ("channel", "i4"),
         ("ssrc", "u4"),
         ("frame", "i8"),

@@ -12,6 +12,7 @@ from receiver.media.clock import MARGIN, Clock, Packet
 from receiver.media.columns import FAR, NoteKind, Role
 from receiver.media.holes import Holes
 from receiver.media.journal import Journal
+from receiver.media.keys import Keys
 from receiver.media.state import State
 from receiver.media.timeline import Timeline
 from receiver.wire.rtp import Verdict
@@ -24,7 +25,7 @@ class Joining:
 
     def __init__(self, state: State, timeline: Timeline, journal: Journal, clock: Clock) -> None:
         self._state, self._timeline, self._journal, self._clock = state, timeline, journal, clock
-        self.census = Census(state)
+        self.census, self.keys = Census(state), Keys(state, timeline, journal)
 
     def spare_row(self) -> int:
         """A row that may be handed out in this turn, its memory allocated; −1: none."""
@@ -182,5 +183,6 @@ class Joining:
         record["row"] = row
         lines.shift(record, delta)
         Holes.shift(record, delta)
+        self.keys.shift(record, row, delta)
         record["envelope"][record["envelope"] != FAR] -= delta
         record["transit"] -= delta
