@@ -35,7 +35,7 @@ class Configure(Struct, frozen=True, tag=True):
     ``living``, at the first start under this control, tells which recordings go on, and in which slots; what else the
     memory holds is over. ``kept``: sockets and memory outlive control (rule D7), so at the end of the link nothing is
     concluded. ``reserve_octets`` are kept back for a full disk, ``keep_ns`` is how long recordings may lie in
-    ``ready/`` (0: for ever).
+    ``ready/`` (0: for ever). ``mask_dtmf``: keys that are pressed are told nowhere.
     """
 
     index: int
@@ -56,6 +56,7 @@ class Configure(Struct, frozen=True, tag=True):
     kept: bool = False
     reserve_octets: int = 0
     keep_ns: int = 0
+    mask_dtmf: bool = False
 
     @property
     def path(self) -> Path:

@@ -8,6 +8,7 @@ process; the spool tells how far it came (see ``receiver/archive/__init__.py``).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -22,11 +23,13 @@ from receiver.archive.roll import all_gaps, read_segment, roll, roll_rest, sound
 from receiver.archive.sidecar import (
     PCM16,
     Channel,
+    Digit,
     Draft,
     Ending,
     Epoch,
     File,
     Gap,
+    Noise,
     Outcome,
     Problem,
     Sidecar,
@@ -34,6 +37,8 @@ from receiver.archive.sidecar import (
     encode,
     moment,
 )
+
+Mark = TypeVar("Mark", Digit, Noise)
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ class Facts:
     ending: str
     channels: tuple[Channel, ...] = ()
     stretches: tuple[Stretch, ...] = ()
+    dtmf: tuple[Digit, ...] = ()
+    noise: tuple[Noise, ...] = ()
     faults: tuple[Problem, ...] = ()
     problem: Problem | None = None
 
@@ -194,7 +201,14 @@ def _compose(files: Files, facts: Facts) -> Sidecar:
         _sidecar(facts.draft, sound, ending, outcome, problem, channels or facts.draft.channels),
         first_packet_at=UNSET if facts.first_packet_ns is None else moment(facts.first_packet_ns),
         ended_at=UNSET if facts.ended_ns is None else moment(facts.ended_ns),
+        dtmf=tuple(_from_frame_0(digit, sound.begins) for digit in facts.dtmf),
+        noise=tuple(_from_frame_0(level, sound.begins) for level in facts.noise),
     )
+
+
+def _from_frame_0(mark: Mark, begins: int) -> Mark:
+    """What lies before the first sound is told at frame 0."""
+    return msgspec.structs.replace(mark, frame=max(0, mark.frame - begins))
 
 
 def _single(files: Files, facts: Facts) -> _Sound:

@@ -19,8 +19,8 @@ from receiver.control.taps import State, Tap
 from receiver.ledger.rows import Summary
 
 NAMES: Final = (
-    "tap.requested", "tap.listening", "tap.receiving", "tap.source_changed", "tap.finished", "recording.ready",
-    "relay.up", "relay.down", "storage.low",
+    "tap.requested", "tap.listening", "tap.receiving", "tap.source_changed", "tap.dtmf", "tap.finished",
+    "recording.ready", "relay.up", "relay.down", "storage.low",
 )  # fmt: skip
 """Those of the contract that this version has."""
 MOST_READERS: Final = 32
@@ -113,6 +113,10 @@ class Events:
     def source_changed(self, tap: Tap, seen: dict[str, Any]) -> None:
         """Another source is heard at a tap (rule B5); ``seen``: its address and port."""
         self.tell("tap.source_changed", lambda: {"tap": of_tap(row(tap, None)), "seen": seen})
+
+    def dtmf(self, tap: Tap, pressed: dict[str, Any]) -> None:
+        """A key was pressed (rule A8); ``pressed``: the digit, and for how many ms it was held."""
+        self.tell("tap.dtmf", lambda: {"tap": of_tap(row(tap, None)), "dtmf": pressed})
 
     def ready(self, tap: Tap, summary: Summary) -> None:
         """A recording's names are in ``ready/`` and in the ledger (rule C4)."""

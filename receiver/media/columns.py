@@ -21,6 +21,8 @@ ENVELOPE_SECONDS = 10  # rule A17: lower envelope = smallest transit of the last
 PROBATION_PACKETS = 8  # the longest proof that a policy asks for (rule B5)
 SPLICES = 12  # on one row at a time between cleared and edge; at most 8 epochs a minute (rule A11) and a few pauses
 VERDICTS = 32  # room for every wire.rtp.Verdict
+KEYS = 4  # of a stream that are remembered (rule A8)
+HOLES = 6  # of a stream that are remembered until their numbers are there (rule A7)
 EARLIER_LINES = 3  # lines of a stream's clock that are remembered beside the present one, for packets under way
 UNKNOWN = np.iinfo(np.int64).min
 FAR = np.int64(1) << 60  # larger than any transit
@@ -85,6 +87,8 @@ class NoteKind(IntEnum):
     SOURCE = 3
     STRETCH = 4
     ROLL = 5
+    KEY = 6
+    NOISE = 7
 
 
 ADDRESS = np.dtype([("high", "u8"), ("low", "u8"), ("port", "u2")], align=True)
@@ -132,6 +136,7 @@ TAP = np.dtype(
         ("epochs", "i8"),
         ("epoch_window_ns", "i8"),  # start of the minute that is being counted (rule A11)
         ("epoch_count", "i4"),
+        ("stretch_frame", "i8"),  # up to where its notes of silence are accounted for
         ("segment", "i4"),  # rule C7
         ("segment_frame", "i8"),
         ("segment_before", "i8"),  # where the segment before it began
@@ -154,6 +159,31 @@ LINE = np.dtype(
 )
 """A run of a stream's clock that is over: ``position = timestamp + offset`` held from ``sequence`` on."""
 
+HOLE = np.dtype(
+    [
+        ("low", "i8"),  # sequence number of the speech before
+        ("high", "i8"),  # of the speech behind; equal: no hole
+        ("begin", "i8"),  # positions
+        ("end", "i8"),
+        ("solid", "i8"),  # all numbers from low to this one came
+        ("noted", "i8"),  # 1: it is told, or never will be
+    ],
+    align=True,
+)
+"""Time between two neighbouring packets of speech (rule A7)."""
+
+KEY = np.dtype(
+    [
+        ("timestamp", "i8"),  # widened, its start
+        ("frame", "i8"),
+        ("event", "i8"),
+        ("duration", "i8"),
+        ("state", "i8"),  # 0 none, 1 open, 2 ended, 3 told
+    ],
+    align=True,
+)
+"""A key that was pressed (rule A8)."""
+
 STREAM = np.dtype(
     [
         ("role", "u1"),
@@ -168,7 +198,7 @@ STREAM = np.dtype(
         ("statistics", STATISTICS),
         ("timestamp", "i8"),  # widened, of the packet with the highest sequence number
         ("arrival_ns", "i8"),  # of the same packet
-        ("step", "i8"),  # samples per packet, the last one seen
+        ("step", "i8"),  # samples of that packet
         ("longest", "i8"),  # samples of the longest packet so far
         ("offset", "i8"),  # position = timestamp + offset on the present line
         ("line_sequence", "i8"),  # first packet of the present line; FAR: no speech came yet, there is no line
@@ -191,6 +221,18 @@ STREAM = np.dtype(
         ("proof_arrival_ns", "i8", (PROBATION_PACKETS,)),
         ("proofs", "i4"),
         ("seen", "u8", (SEEN_WORDS,)),
+        ("watch", "i8"),  # packets with a number below it may part a hole (rule A7)
+        ("held", "i8"),  # 1: behind the newest speech came packets that are none
+        ("held_sequence", "i8"),
+        ("held_end", "i8"),
+        ("held_solid", "i8"),
+        ("keys", KEY, (KEYS,)),
+        ("key_ns", "i8"),  # arrival of the last packet that tells a key or noise, 0 never
+        ("note_ns", "i8"),  # up to when its notes of both are accounted for
+        ("noise_known", "i8"),
+        ("noise_frame", "i8"),
+        ("noise_level", "i8"),  # dBov, of the newest comfort noise
+        ("holes", HOLE, (HOLES,)),  # the latest first
     ],
     align=True,
 )
@@ -239,6 +281,7 @@ NOTE = np.dtype(
         ("reason", "u1"),
         ("law", "u1"),
         ("trust", "u1"),
+        ("value", "i2"),  # the key, or the level of noise in dBov
         ("channel", "i4"),
         ("ssrc", "u4"),
         ("frame", "i8"),

@@ -18,7 +18,7 @@ from receiver.media.sources import News, Packets, Source, Sources
 from receiver.media.state import State
 from receiver.media.streams import LONGEST_RUN, Heard, Streams, runs
 from receiver.media.timeline import Timeline
-from receiver.wire import g711, rtp
+from receiver.wire import events, g711, rtp
 from receiver.wire.rtp import Verdict
 
 Ints = NDArray[np.int64]
@@ -50,8 +50,10 @@ class Turn(NamedTuple):
 class Pipeline:
     """One turn after the other over a state."""
 
-    def __init__(self, state: State, horizon: int, kinds: NDArray[np.uint8], allow: list[str]) -> None:
-        self.state, self._kinds = state, kinds
+    def __init__(
+        self, state: State, horizon: int, kinds: NDArray[np.uint8], allow: list[str], mask_dtmf: bool = False
+    ) -> None:
+        self.state, self._kinds, self._mask_dtmf = state, kinds, mask_dtmf
         self.timeline, self.journal, self.streams = Timeline(state), Journal(state), Streams(state)
         self.clock = Clock(state, self.timeline, self.journal, horizon)
         self.joining = Joining(state, self.timeline, self.journal, self.clock)
@@ -171,6 +173,8 @@ class Pipeline:
         packet = Packet(sequence16, timestamp32, arrival_ns, size, kind, arrival_ns + turn.wall_offset_ns)
         place = self.clock.follow(stream, packet)
         turn.verdict[at] = place.verdict
+        if kind != Verdict.ACCEPTED and place.verdict == kind:
+            self._note_side(stream, place.timestamp, turn, at)
         record = self.state.now.streams[stream]
         if place.fresh:
             row = int(record["row"])
@@ -181,6 +185,17 @@ class Pipeline:
         if record["role"] == Role.PROBATION and (place.fresh or place.verdict == kind != Verdict.ACCEPTED):
             self.sources.testify(stream, place.sequence, place.timestamp, arrival_ns)
         return place.position, place.fresh
+
+    def _note_side(self, stream: int, timestamp: int, turn: Turn, at: int) -> None:
+        """What is no speech is told beside it; of a masked key nothing is read, so it is written nowhere (rule A8)."""
+        batch, arrival_ns = turn.batch, int(turn.datagrams.arrival_ns[at])
+        start = int(batch.payload_at[at])
+        payload = turn.datagrams.octets[at, start : start + min(int(batch.payload_size[at]), events.OCTETS)]
+        if batch.verdict[at] == Verdict.COMFORT_NOISE:
+            self.joining.keys.noise(stream, timestamp, events.noise_level(int(payload[0])), arrival_ns)
+        elif payload.size == events.OCTETS and not self._mask_dtmf:
+            event, ended, duration = (column[0].item() for column in events.read(payload[None]))
+            self.sources.pressed(self.joining.keys.press(stream, timestamp, event, ended, duration, arrival_ns))
 
     def _write(self, heard: Heard, position: Ints, turn: Turn) -> None:
         """Decode and put every packet at its place; what came after its block goes through the patch log (rule K6)."""

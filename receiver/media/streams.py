@@ -90,6 +90,8 @@ class Streams:
         passed = np.maximum((heard.arrival_ns - before_ns) // NS_PER_SAMPLE, 0)
         odd = newest & ((advance < 0) | (advance > np.minimum(passed + SLACK, 2 * MARGIN)))
         odd |= np.abs(sequence - before_sequence) > FAR_SEQUENCE
+        step = streams["step"][s][group]  # rule A7: where numbers and timestamps do not go on evenly, a hole may be
+        odd |= (timestamp - reference[group] != (sequence - highest[group]) * step) | (heard.size != step)
         odd |= heard.kind != 0
         plain = ~(np.logical_or.reduceat(odd, first) | self._odd(heard, first, s, sequence, position))
         return Survey(first, group, sequence, timestamp, position, newest, plain[group])
@@ -106,7 +108,7 @@ class Streams:
         elapsed = (heard.arrival_ns[first] - rows["anchor_ns"][row]) // NS_PER_SAMPLE
         top = np.maximum(np.maximum.reduceat(sequence, first), streams["statistics"]["highest_sequence"][s])
         odd: Bools = streams["role"][s] != Role.LIVE
-        odd |= lowest < streams["line_sequence"][s]
+        odd |= (lowest < streams["line_sequence"][s]) | (lowest < streams["watch"][s])
         odd |= (np.maximum.reduceat(transit, first) - least > SLACK) | (streams["run_packets"][s] > 0)
         odd |= end + shift > low + elapsed + elapsed // 1_000 + HEAD_START
         odd |= end > rows["freed"][row] + self._state.shape.window
@@ -136,7 +138,6 @@ class Streams:
         streams["timestamp"][heard.stream[new]] = survey.timestamp[new]
         streams["arrival_ns"][heard.stream[new]] = heard.arrival_ns[new]
         statistics["highest_sequence"][heard.stream[new]] = survey.sequence[new]
-        streams["step"][s] = heard.size[last]
         streams["longest"][s] = np.maximum(streams["longest"][s], np.maximum.reduceat(heard.size, first))
         streams["heard_ns"][s] = np.maximum(streams["heard_ns"][s], np.maximum.reduceat(heard.arrival_ns, first))
         self._jitter(heard, survey, s, last)

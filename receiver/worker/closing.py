@@ -90,6 +90,7 @@ class Closing:
             first_packet_ns=int(tap["first_wall_ns"]) if heard else None, ended_ns=end.wall_ns, ending=end.ending,
             channels=(story.channel(end.picture, notes, draft.channels[0]),),
             stretches=(*story.stretches(notes), *shelved.unwritten),
+            dtmf=story.digits(notes), noise=story.noises(notes),
             faults=story.faults(end.picture, len(notes)), problem=end.problem or story.nothing(end.picture),
         )  # fmt: skip
         return finishing.finish(self._files, facts)

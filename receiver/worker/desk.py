@@ -16,7 +16,7 @@ from receiver.archive import finish as finishing
 from receiver.archive import sidecar
 from receiver.archive.files import Files
 from receiver.archive.sidecar import Draft, Ending, Problem, Sidecar
-from receiver.media.columns import TapState, Trust
+from receiver.media.columns import CLOCK_RATE, TapState, Trust
 from receiver.media.sources import News, Source, Sources
 from receiver.media.state import State
 from receiver.media.taps import Taps
@@ -76,9 +76,11 @@ class Desk:
 
     def happened(self, news: list[News]) -> None:
         """What media decided, for events and the log."""
-        for tap, event, source in news:
+        for tap, event, source, pressed in news:
             record = self._state.live.taps[tap]
             where: Fields = {"source": str(source.address), "port": source.port}
+            if pressed is not None:
+                where = {"digit": pressed.digit, "duration_ms": pressed.frames * 1_000 // CLOCK_RATE}
             self._tell(tap, event, where)
             if record["trust"] == Trust.UNANNOUNCED and event in ("receiving", "source_changed"):
                 announced = Source.read(record["announced"])

@@ -13,6 +13,7 @@ from receiver.media.columns import CLOCK_RATE, NOTE, STATISTICS, Flaw, NoteKind,
 from receiver.media.sources import Source
 from receiver.media.state import Records
 from receiver.media.taps import Damage, Picture
+from receiver.wire.events import DIGITS
 from receiver.wire.g711 import PCMA, PCMU
 from receiver.wire.rtp import Verdict
 
@@ -86,10 +87,32 @@ def nothing(picture: Picture) -> sidecar.Problem | None:
 
 
 def stretches(notes: Records) -> Iterator[Stretch]:
-    """Frames in which nobody sent: what an epoch left out behind the sound before it (rule A7)."""
+    """Frames in which nobody sent (rule A7): all numbers around them came, or an epoch left them out."""
     for note in notes:
-        if note["kind"] == NoteKind.EPOCH and note["frames"]:
+        if note["kind"] == NoteKind.STRETCH:
+            yield Stretch(int(note["frame"]), int(note["frames"]), 0, Reason.NOT_SENT)
+        elif note["kind"] == NoteKind.EPOCH and note["frames"]:
             yield Stretch(int(note["frame"]) - int(note["frames"]), int(note["frames"]), 0, Reason.NOT_SENT)
+
+
+def digits(notes: Records) -> tuple[sidecar.Digit, ...]:
+    """Rule A8: keys in order of their starts; of one that was told twice the longer duration is the later word."""
+    told: dict[tuple[int, int, int], sidecar.Digit] = {}
+    for note in notes:
+        if note["kind"] == NoteKind.KEY:
+            key = int(note["ssrc"]), int(note["timestamp"]), int(note["value"])
+            told[key] = sidecar.Digit(
+                digit=DIGITS[key[2]], frame=int(note["frame"]), frames=int(note["frames"]), channel=0
+            )
+    return tuple(sorted(told.values(), key=lambda digit: digit.frame))
+
+
+def noises(notes: Records) -> tuple[sidecar.Noise, ...]:
+    """Rule A7: levels of comfort noise where they change."""
+    told = [(int(note["frame"]), int(note["value"])) for note in notes if note["kind"] == NoteKind.NOISE]
+    told = sorted(dict(told).items())
+    changed = [now for k, now in enumerate(told) if not k or told[k - 1][1] != now[1]]
+    return tuple(sidecar.Noise(frame=frame, channel=0, level_dbov=level) for frame, level in changed)
 
 
 def name(record: Any) -> str:

@@ -1,0 +1,161 @@
+"""What comes between speech and is none: keys that were pressed (rule A8), levels of comfort noise (rule A7).
+
+A key is known by its timestamp, which is its start: its packets, their repetitions and its three last ones tell one key
+with a growing duration. It is told when one of the last ones comes; where none does, when another key begins, after a
+second without any, or at the end. The last few keys of a stream lie in its columns. A note that tells a key again
+tells a longer duration. A candidate's keys wait until it is admitted.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from receiver.media import lines
+from receiver.media.columns import KEYS, Flaw, NoteKind, Role
+from receiver.media.journal import Journal
+from receiver.media.state import State
+from receiver.media.timeline import Timeline
+from receiver.wire.events import DIGITS, LONGEST
+
+OPEN, ENDED, TOLD = 1, 2, 3
+NOTE_NS, NOTES_AT_ONCE = 50_000_000, 40  # of one stream: the log is everybody's
+PATIENCE_NS = 1_000_000_000  # a key is repeated every 20 to 50 ms while it is held
+
+
+class Pressed(NamedTuple):
+    """A key that is told for the first time. ``frames``: how long it was held, as far as is known."""
+
+    tap: int
+    digit: str
+    frame: int
+    frames: int
+
+
+class Keys:
+    """Follows the keys and the comfort noise of one stream; changes the columns of the present turn."""
+
+    def __init__(self, state: State, timeline: Timeline, journal: Journal) -> None:
+        self._state, self._timeline, self._journal = state, timeline, journal
+
+    def press(
+        self, stream: int, timestamp: int, event: int, ended: bool, duration: int, arrival_ns: int
+    ) -> list[Pressed]:
+        """One packet of an event; returns the keys that are told by it. Other events than keys are let pass."""
+        if event >= len(DIGITS):
+            return []
+        record = self._state.now.streams[stream]
+        keys = record["keys"]
+        record["key_ns"] = max(int(record["key_ns"]), arrival_ns)
+        k = self._find(keys, timestamp, event)
+        if k is None:
+            k = int(np.argmin(np.where(keys["state"] > 0, keys["timestamp"], np.iinfo(np.int64).min)))
+            if keys[k]["state"] and timestamp < keys[k]["timestamp"]:
+                return []  # older than all that are remembered
+            told = self._tell(stream, record, k) if keys[k]["state"] in (OPEN, ENDED) else []
+            keys[k] = timestamp, self._frame(record, timestamp), event, duration, OPEN
+        else:
+            told = []
+        key = keys[k]
+        duration += timestamp - int(key["timestamp"])
+        longer = duration > key["duration"]
+        key["duration"] = max(int(key["duration"]), duration)
+        if ended and key["state"] == OPEN:
+            key["state"] = ENDED
+        newer = (keys["state"] == OPEN) & (keys["timestamp"] < keys["timestamp"].max())
+        keys["state"][newer] = ENDED
+        if key["state"] == TOLD and longer and record["role"] != Role.PROBATION:
+            self._note(record, key)
+        return told + self.settle(stream, arrival_ns)
+
+    def settle(self, stream: int, now_ns: int | None = None) -> list[Pressed]:
+        """Tell the keys that are over; those that are still held with them, if none was heard for a second or there is
+        no ``now_ns``: the end."""
+        record = self._state.now.streams[stream]
+        if record["role"] == Role.PROBATION:
+            return []
+        over = record["keys"]["state"] == ENDED
+        if now_ns is None or now_ns - int(record["key_ns"]) > PATIENCE_NS:
+            over |= record["keys"]["state"] == OPEN
+        which = np.flatnonzero(over)
+        order = which[np.argsort(record["keys"]["timestamp"][which], kind="stable")]
+        return [pressed for k in order.tolist() for pressed in self._tell(stream, record, k)]
+
+    def waiting(self) -> list[int]:
+        """Streams with keys that are not told yet."""
+        streams = self._state.now.streams
+        pressed = np.flatnonzero((streams["key_ns"] > 0) & (streams["role"] >= Role.LIVE))
+        states = streams["keys"]["state"][pressed]
+        found: list[int] = pressed[((states == OPEN) | (states == ENDED)).any(axis=1)].tolist()
+        return found
+
+    def noise(self, stream: int, timestamp: int, level: int, arrival_ns: int) -> None:
+        """Comfort noise of a level in −dBov. Told where it changes; one that was overtaken tells the newest again."""
+        record = self._state.now.streams[stream]
+        if record["role"] == Role.PROBATION or not lines.spoken(record):
+            return
+        frame = self._frame(record, timestamp)
+        record["key_ns"] = max(int(record["key_ns"]), arrival_ns)
+        known, newest, newest_level = record["noise_known"], int(record["noise_frame"]), int(record["noise_level"])
+        if known and frame < newest:
+            self._tell_noise(record, frame, level)
+            if level != newest_level:
+                self._tell_noise(record, newest, newest_level)
+            return
+        if not known or level != newest_level:
+            self._tell_noise(record, frame, level)
+        record["noise_known"], record["noise_frame"], record["noise_level"] = 1, frame, level
+
+    def shift(self, record: Any, row: int, delta: int) -> None:
+        """A candidate's keys, from its own row, where frames are positions, to the tap's."""
+        for key in record["keys"]:
+            key["frame"] = self._timeline.frame(row, int(key["frame"]) + delta)
+
+    # -- inside
+
+    @staticmethod
+    def _find(keys: Any, timestamp: int, event: int) -> int | None:
+        for k in range(KEYS):
+            start, _, code, duration, state = keys[k].tolist()
+            on = timestamp - start
+            if state and code == event and 0 <= on <= duration and on % LONGEST == 0:
+                return k
+        return None
+
+    def _frame(self, record: Any, timestamp: int) -> int:
+        """Where it began; before any speech there is no time line, and it is told at the beginning."""
+        if not lines.spoken(record):
+            return 0
+        return max(0, self._timeline.frame(int(record["row"]), timestamp + int(record["offset"])))
+
+    def _tell(self, stream: int, record: Any, k: int) -> list[Pressed]:
+        if record["role"] == Role.PROBATION:
+            return []
+        key = record["keys"][k]
+        key["state"] = TOLD
+        self._note(record, key)
+        return [Pressed(int(record["tap"]), DIGITS[int(key["event"])], int(key["frame"]), int(key["duration"]))]
+
+    def _note(self, record: Any, key: Any) -> None:
+        tap = int(record["tap"])
+        if not self._may_note(record):
+            self._state.touch("taps", tap)
+            self._state.now.taps["flaws"][tap] |= Flaw.NOTES_LOST
+            return
+        self._journal.note(
+            tap, NoteKind.KEY, ssrc=record["ssrc"], frame=key["frame"], frames=key["duration"],
+            timestamp=key["timestamp"], value=key["event"],
+        )  # fmt: skip
+
+    def _tell_noise(self, record: Any, frame: int, level: int) -> None:
+        if self._may_note(record):
+            self._journal.note(int(record["tap"]), NoteKind.NOISE, ssrc=record["ssrc"], frame=frame, value=level)
+
+    @staticmethod
+    def _may_note(record: Any) -> bool:
+        """So many notes at once and 20 a second are more than fingers can do."""
+        now_ns = int(record["key_ns"])
+        due_ns = max(int(record["note_ns"]), now_ns - NOTES_AT_ONCE * NOTE_NS)
+        if due_ns > now_ns:
+            return False
+        record["note_ns"] = due_ns + NOTE_NS
+        return True
