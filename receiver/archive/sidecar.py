@@ -146,7 +146,10 @@ class Epoch(Struct, frozen=True, kw_only=True):
 
 
 class Stream(Struct, frozen=True, kw_only=True):
-    """One SSRC from one source, counted."""
+    """One SSRC from one source, counted.
+
+    ``drift_ppm``: how fast its clock was against this host's, in parts per million; absent for less than five minutes.
+    """
 
     ssrc: Count
     packets: Count

@@ -89,6 +89,7 @@ class NoteKind(IntEnum):
     ROLL = 5
     KEY = 6
     NOISE = 7
+    PACE = 8
 
 
 ADDRESS = np.dtype([("high", "u8"), ("low", "u8"), ("port", "u2")], align=True)
@@ -233,6 +234,9 @@ STREAM = np.dtype(
         ("noise_frame", "i8"),
         ("noise_level", "i8"),  # dBov, of the newest comfort noise
         ("holes", HOLE, (HOLES,)),  # the latest first
+        ("pace_window", "i8"),  # rule A15: which ten seconds since its birth are under way
+        ("pace_frame", "i8"),  # of the least delayed packet in them
+        ("pace_arrival_ns", "i8"),  # 0: none yet
     ],
     align=True,
 )
@@ -290,6 +294,7 @@ NOTE = np.dtype(
         ("wall_ns", "i8"),
         ("source", ADDRESS),
         ("statistics", STATISTICS),
+        ("arrival_ns", "i8"),  # monotonic, of the packet at ``frame``: epochs and paces
     ],
     align=True,
 )

@@ -4,6 +4,8 @@ A row that this turn made free is handed out from the next turn on only: a turn 
 Samples are copied from a candidate's row to the tap's, never moved, for the same reason.
 """
 
+from typing import Any
+
 import numpy as np
 
 from receiver.media import lines
@@ -76,8 +78,7 @@ class Joining:
             taps["first_ns"][tap], taps["first_wall_ns"][tap] = record["born_ns"], record["born_wall_ns"]
         if lines.spoken(record):
             timestamp = int(record["line_timestamp"])
-            wall_ns = int(now.rows["anchor_wall_ns"][row])
-            self._clock.note(stream, timestamp + int(record["offset"]), timestamp, wall_ns)
+            self._clock.note(stream, timestamp + int(record["offset"]), timestamp, self._anchor(record, row))
         self._clock.holes.settle(stream)
 
     def join(self, stream: int, tap: int) -> Verdict:
@@ -108,14 +109,15 @@ class Joining:
         self._shift(stream, row, start - low)
         record["role"], record["begin"] = Role.LIVE, edge + MARGIN if more else edge
         timestamp = int(record["line_timestamp"])
-        wall_ns = int(now.rows["anchor_wall_ns"][mine])
-        self._clock.note(stream, timestamp + int(record["offset"]), timestamp, wall_ns, target - edge)
+        came_ns = self._anchor(record, mine)
+        self._clock.note(stream, timestamp + int(record["offset"]), timestamp, came_ns, target - edge)
         self._clock.holes.settle(stream)
         return Verdict.ACCEPTED
 
     def retire(self, stream: int, limit: int | None = None) -> None:
         """Another stream takes over; what is late of this one may still come, up to ``limit``."""
         self._state.touch("streams", stream)
+        self._clock.pacing.turn(stream)
         record = self._state.now.streams[stream]
         row = int(record["row"])
         self._state.touch("rows", row)
@@ -138,6 +140,11 @@ class Joining:
             self._state.touch("rows", row)
             now.rows["tap"][row] = NOBODY
         self._free(stream)
+
+    def _anchor(self, record: Any, row: int) -> tuple[int, int]:
+        """When the first packet of a row came, monotonic and on the wall clock; after a jump it is not the line's."""
+        rows = self._state.now.rows
+        return 0 if record["turns"] else int(rows["anchor_ns"][row]), int(rows["anchor_wall_ns"][row])
 
     def _part_with(self, stream: int) -> None:
         if self._state.now.streams["role"][stream] == Role.PROBATION:

@@ -54,8 +54,9 @@ class Pipeline:
         self, state: State, horizon: int, kinds: NDArray[np.uint8], allow: list[str], mask_dtmf: bool = False
     ) -> None:
         self.state, self._kinds, self._mask_dtmf = state, kinds, mask_dtmf
-        self.timeline, self.journal, self.streams = Timeline(state), Journal(state), Streams(state)
+        self.timeline, self.journal = Timeline(state), Journal(state)
         self.clock = Clock(state, self.timeline, self.journal, horizon)
+        self.streams = Streams(state, self.clock.pacing)
         self.joining = Joining(state, self.timeline, self.journal, self.clock)
         self.sources = Sources(state, self.journal, self.clock, self.joining, allow)
         if not state.fresh:

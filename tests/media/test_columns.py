@@ -1,5 +1,7 @@
 """The records: what rule K8 asks to be a column, and what the kernel and the commit ask of their shape."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -32,8 +34,10 @@ def test_no_object_of_the_room_keeps_what_must_survive() -> None:
     allowed = {
         "_state", "state", "timeline", "journal", "streams", "clock", "joining", "sources", "census", "_timeline",
         "_journal", "_clock", "_joining", "_kinds", "_networks", "_wait_ns", "news", "horizon", "window", "_flat",
-        "_pitch", "_absence", "holes", "keys", "_mask_dtmf", "_turn", "_tap_of", "_free", "_spare", "_written",
+        "_pitch", "_absence", "holes", "keys", "pacing", "_pacing", "_mask_dtmf", "_turn", "_tap_of",
+        "_free", "_spare", "_written",
     }  # fmt: skip
     parts = (pipeline, pipeline.timeline, pipeline.journal, pipeline.streams, pipeline.clock, pipeline.joining)
-    for part in (*parts, pipeline.clock.holes, pipeline.joining.keys, pipeline.sources, pipeline.joining.census):
+    more: list[Any] = [pipeline.clock.holes, pipeline.clock.pacing, pipeline.joining.keys, pipeline.joining.census]
+    for part in (*parts, pipeline.sources, *more):
         assert set(vars(part)) <= allowed, type(part).__name__
