@@ -45,30 +45,30 @@ class Pacing:
         if not record["pace_arrival_ns"] or arrival_ns - frame * NS_PER_SAMPLE < before:
             record["pace_frame"], record["pace_arrival_ns"] = frame, arrival_ns
 
-    def hear_all(self, s: Ints, group: Ints, position: Ints, arrival_ns: Ints) -> None:
-        """Packets of the live streams ``s``; ``group`` tells which of them each is of, in rising order."""
+    def hear_all(self, s: Ints, first: Ints, group: Ints, position: Ints, arrival_ns: Ints) -> None:
+        """Packets of the live streams ``s``: where each one's begin, and of which of them a packet is, in order."""
         streams = self._state.now.streams
+        transit, shift = self._transit(s, group, position, arrival_ns)
+        until_ns = streams["born_ns"][s] + (streams["pace_window"][s] + 1) * WINDOW_NS
+        if not (arrival_ns >= until_ns[group]).any():
+            self._keep(s, shift, first, group, position, arrival_ns, transit)
+            return
         window = (arrival_ns - streams["born_ns"][s][group]) // WINDOW_NS
         window = np.maximum.accumulate((group << 40) + np.maximum(window, streams["pace_window"][s][group]))
         begins = np.ones(window.size, np.bool_)
         np.not_equal(window[1:], window[:-1], out=begins[1:])
         begin, piece = np.flatnonzero(begins), np.cumsum(begins) - 1  # pieces: of one stream and one window
         owner = group[begin]
-        frame, transit = self._frames(s, group, position, arrival_ns)
-        least = np.minimum.reduceat(transit, begin)
-        hits = np.flatnonzero(transit == least[piece])[::-1]
-        at = np.empty(begin.size, np.int64)
-        at[piece[hits]] = hits  # the first of equal ones
         rank = np.arange(begin.size) - np.searchsorted(owner, owner)
         for k in range(int(rank.max()) + 1):
             some = np.flatnonzero(rank == k)
-            self._pass(s[owner[some]], window[begin[some]] - (owner[some] << 40))
+            mine = np.flatnonzero(rank[piece] == k)
+            of = piece[mine]
+            heads = np.flatnonzero(np.r_[True, of[1:] != of[:-1]])
             stream = s[owner[some]]
-            held_ns = streams["pace_arrival_ns"][stream]
-            before = np.where(held_ns > 0, held_ns - streams["pace_frame"][stream] * NS_PER_SAMPLE, FAR)
-            better = least[some] < before
-            stream, chosen = stream[better], at[some[better]]
-            streams["pace_frame"][stream], streams["pace_arrival_ns"][stream] = frame[chosen], arrival_ns[chosen]
+            self._pass(stream, window[begin[some]] - (owner[some] << 40))
+            order = np.searchsorted(some, of)
+            self._keep(stream, shift[owner[some]], heads, order, position[mine], arrival_ns[mine], transit[mine])
 
     def turn(self, stream: int) -> None:
         """The window is over, or the epoch: tell what is in it, and begin anew. The stream is touched."""
@@ -93,18 +93,32 @@ class Pacing:
             )  # fmt: skip
             streams["pace_arrival_ns"][stream], streams["pace_window"][stream] = 0, window
 
-    def _frames(self, s: Ints, group: Ints, position: Ints, arrival_ns: Ints) -> tuple[Ints, Ints]:
-        """Frames behind the last splice of each row, and transit in ns; `FAR` for what lies before it."""
+    def _keep(
+        self, stream: Ints, shift: Ints, first: Ints, group: Ints, position: Ints, arrival_ns: Ints, transit: Ints
+    ) -> None:
+        """Take what is less delayed than all of the window so far; of equal ones the first."""
+        streams = self._state.now.streams
+        least = np.minimum.reduceat(transit, first)
+        held_ns = streams["pace_arrival_ns"][stream]
+        before = np.where(held_ns > 0, held_ns - (streams["pace_frame"][stream] - shift) * NS_PER_SAMPLE, FAR)
+        better = least < before
+        if better.any():
+            hits = np.flatnonzero((transit == least[group]) & better[group])[::-1]
+            mine = group[hits]
+            streams["pace_frame"][stream[mine]] = position[hits] + shift[mine]
+            streams["pace_arrival_ns"][stream[mine]] = arrival_ns[hits]
+
+    def _transit(self, s: Ints, group: Ints, position: Ints, arrival_ns: Ints) -> tuple[Ints, Ints]:
+        """Arrival less position in ns, `FAR` where it lies before its row's last splice; frame less position behind it."""
         rows, row = self._state.now.rows, self._state.now.streams["row"][s]
         count = rows["splices"][row]
         last = np.maximum(count - 1, 0)
         shift = np.where(count > 0, rows["splice_shift"][row, last], rows["shift"][row])
-        frame = position + shift[group]
-        transit = arrival_ns - frame * NS_PER_SAMPLE
+        transit = arrival_ns - position * NS_PER_SAMPLE
         if count.any():
             from_ = np.where(count > 0, rows["splice_at"][row, last], _EARLIEST)
             transit = np.where(position < from_[group], FAR, transit)
-        return frame, transit
+        return transit, shift
 
 
 def under_way(record: Any) -> tuple[int, int] | None:

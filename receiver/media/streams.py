@@ -143,7 +143,7 @@ class Streams:
         streams["heard_ns"][s] = np.maximum(streams["heard_ns"][s], np.maximum.reduceat(heard.arrival_ns, first))
         self._jitter(heard, survey, s, last)
         self._envelope(heard, survey, s)
-        self._pacing.hear_all(s, survey.group, survey.position, heard.arrival_ns)
+        self._pacing.hear_all(s, first, survey.group, survey.position, heard.arrival_ns)
         return fresh
 
     def _see(self, heard: Heard, survey: Survey, s: Ints) -> Bools:
