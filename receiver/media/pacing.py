@@ -109,7 +109,7 @@ class Pacing:
             streams["pace_arrival_ns"][stream[mine]] = arrival_ns[hits]
 
     def _transit(self, s: Ints, group: Ints, position: Ints, arrival_ns: Ints) -> tuple[Ints, Ints]:
-        """Arrival less position in ns, `FAR` where it lies before its row's last splice; frame less position behind it."""
+        """Arrival − position in ns, `FAR` for what lies before its row's last splice; frame − position behind it."""
         rows, row = self._state.now.rows, self._state.now.streams["row"][s]
         count = rows["splices"][row]
         last = np.maximum(count - 1, 0)
