@@ -35,7 +35,8 @@ class Configure(Struct, frozen=True, tag=True):
     ``living``, at the first start under this control, tells which recordings go on, and in which slots; what else the
     memory holds is over. ``kept``: sockets and memory outlive control (rule D7), so at the end of the link nothing is
     concluded. ``reserve_octets`` are kept back for a full disk, ``keep_ns`` is how long recordings may lie in
-    ``ready/`` (0: for ever). ``mask_dtmf``: keys that are pressed are told nowhere.
+    ``ready/`` (0: for ever). ``mask_dtmf``: keys that are pressed are told nowhere. ``rtcp``: what
+    senders say by it is read.
     """
 
     index: int
@@ -57,6 +58,7 @@ class Configure(Struct, frozen=True, tag=True):
     reserve_octets: int = 0
     keep_ns: int = 0
     mask_dtmf: bool = False
+    rtcp: bool = True
 
     @property
     def path(self) -> Path:

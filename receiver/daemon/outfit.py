@@ -54,6 +54,7 @@ def configure(settings: Settings, index: int, slots: int, kept: bool = False) ->
         reserve_octets=storage.reserve_octets if index == 0 else 0,
         keep_ns=storage.keep_ns if index == 0 else 0,
         mask_dtmf=settings.taps.mask_dtmf,
+        rtcp=settings.media.rtcp != "off",
     )
 
 

@@ -90,6 +90,9 @@ class NoteKind(IntEnum):
     KEY = 6
     NOISE = 7
     PACE = 8
+    REPORT = 9
+    NAME = 10
+    GOODBYE = 11
 
 
 ADDRESS = np.dtype([("high", "u8"), ("low", "u8"), ("port", "u2")], align=True)
@@ -237,6 +240,12 @@ STREAM = np.dtype(
         ("pace_window", "i8"),  # rule A15: which ten seconds since its birth are under way
         ("pace_frame", "i8"),  # of the least delayed packet in them
         ("pace_arrival_ns", "i8"),  # 0: none yet
+        ("reports", "i8"),  # rule A13: sender reports so far, and what the last one said
+        ("report_timestamp", "i8"),
+        ("report_wall_ns", "i8"),  # the sender's wall clock, 0: it has none
+        ("name_crc", "u4"),  # of its canonical name
+        ("names", "u1"),  # how often that was another one
+        ("gone", "u1"),  # 1: it has said goodbye
     ],
     align=True,
 )
@@ -295,6 +304,7 @@ NOTE = np.dtype(
         ("source", ADDRESS),
         ("statistics", STATISTICS),
         ("arrival_ns", "i8"),  # monotonic, of the packet at ``frame``: epochs and paces
+        ("text", "S64"),  # a canonical name, UTF-8
     ],
     align=True,
 )

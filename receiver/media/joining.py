@@ -160,6 +160,11 @@ class Joining:
         self._journal.note(
             tap, NoteKind.STREAM, ssrc=record["ssrc"], law=record["law"], source=record["source"], statistics=statistics
         )
+        if record["reports"]:
+            self._journal.note(
+                tap, NoteKind.REPORT, ssrc=record["ssrc"], frames=record["reports"],
+                timestamp=record["report_timestamp"], wall_ns=record["report_wall_ns"],
+            )  # fmt: skip
         self._state.touch("taps", tap)
         buried = self._state.now.taps["buried"][tap]
         for field in BURIED:

@@ -14,6 +14,7 @@ from receiver.media.clock import Clock, Packet
 from receiver.media.columns import VERDICTS, Flaw, Role
 from receiver.media.joining import Joining
 from receiver.media.journal import Journal
+from receiver.media.reporting import Reporting
 from receiver.media.sources import News, Packets, Source, Sources
 from receiver.media.state import State
 from receiver.media.streams import LONGEST_RUN, Heard, Streams, runs
@@ -51,13 +52,15 @@ class Pipeline:
     """One turn after the other over a state."""
 
     def __init__(
-        self, state: State, horizon: int, kinds: NDArray[np.uint8], allow: list[str], mask_dtmf: bool = False
-    ) -> None:
+        self, state: State, horizon: int, kinds: NDArray[np.uint8], allow: list[str], mask_dtmf: bool = False,
+        rtcp: bool = True,
+    ) -> None:  # fmt: skip
         self.state, self._kinds, self._mask_dtmf = state, kinds, mask_dtmf
         self.timeline, self.journal = Timeline(state), Journal(state)
         self.clock = Clock(state, self.timeline, self.journal, horizon)
         self.streams = Streams(state, self.clock.pacing)
         self.joining = Joining(state, self.timeline, self.journal, self.clock)
+        self.reporting = Reporting(state, self.journal, self.joining.census) if rtcp else None
         self.sources = Sources(state, self.journal, self.clock, self.joining, allow)
         if not state.fresh:
             self.timeline.blank_ahead()  # the slab in hand, run again, puts its part there anew
@@ -85,7 +88,16 @@ class Pipeline:
                 batch.payload_size[order], batch.verdict[order].astype(np.int64),
             )  # fmt: skip
             self._hear(heard, turn)
+        if self.reporting is not None and (turn.verdict == Verdict.RTCP).any():
+            self._listen(turn, self.reporting)
         self._tally(datagrams.tap, turn.verdict)
+
+    def _listen(self, turn: Turn, reporting: Reporting) -> None:
+        """Rule A13: RTCP on the port of RTP (RFC 5761), of sources that are latched."""
+        d, at = turn.datagrams, np.flatnonzero(turn.verdict == Verdict.RTCP)
+        for k in at[reporting.heard(d.tap[at], (d.high[at], d.low[at], d.port[at]))].tolist():
+            datagram, arrival_ns = d.octets[k, : int(d.size[k])].tobytes(), int(d.arrival_ns[k])
+            reporting.hear(int(d.tap[k]), datagram, arrival_ns + turn.wall_offset_ns)
 
     # -- who
 

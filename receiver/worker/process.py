@@ -59,7 +59,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         state = memory.state
         kinds = rtp.payload_kinds(configure.events_payload_type)
-        pipeline = Pipeline(state, configure.horizon, kinds, configure.allow, configure.mask_dtmf)
+        pipeline = Pipeline(state, configure.horizon, kinds, configure.allow, configure.mask_dtmf, configure.rtcp)
         carry = Carry(state, pipeline.timeline, pipeline.joining)
         drain = Drain(state, pipeline.timeline, configure.horizon)
         slab = open_slab(state.slab, SLAB_ROWS)

@@ -1,24 +1,23 @@
 """What the columns and the notes know of a tap, as the sidecar tells it. Frames here are frames of the part."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from receiver.archive import sidecar
 from receiver.archive.gaps import Stretch
-from receiver.archive.pace import Pace, drift_ppm
 from receiver.archive.sidecar import Reason
 from receiver.media.columns import CLOCK_RATE, NOTE, STATISTICS, Flaw, NoteKind, Trust
-from receiver.media.pacing import under_way
 from receiver.media.sources import Source
 from receiver.media.state import Records
 from receiver.media.taps import Damage, Picture
 from receiver.wire.events import DIGITS
 from receiver.wire.g711 import PCMA, PCMU
 from receiver.wire.rtp import Verdict
+from receiver.worker import clocks
 
 CODECS = {PCMU: "PCMU", PCMA: "PCMA"}
 MALFORMED = slice(Verdict.SHORT, Verdict.PAYLOAD_TYPE + 1)
@@ -56,11 +55,14 @@ def described(draft: sidecar.Draft, octets: bytes) -> tuple[sidecar.Channel, ...
     """Rule C5: what the notes alone still tell of a recording whose columns are gone."""
     notes = np.frombuffer(octets[: len(octets) // NOTE.itemsize * NOTE.itemsize], NOTE)
     base = draft.channels[0] if draft.channels else sidecar.Channel()
-    paced = paces(notes)
+    paced = clocks.paces(notes)
     ssrcs = dict.fromkeys(int(note["ssrc"]) for note in notes if note["kind"] == NoteKind.EPOCH)
     streams = tuple(
         sidecar.Stream(
-            ssrc=ssrc, packets=_packets(notes, ssrc), drift_ppm=_drift(paced, ssrc), epochs=tuple(_epochs(notes, ssrc))
+            ssrc=ssrc,
+            packets=_packets(notes, ssrc),
+            epochs=tuple(_epochs(notes, ssrc)),
+            **clocks.of_stream(ssrc, paced, notes),
         )
         for ssrc in ssrcs
     )
@@ -70,42 +72,6 @@ def described(draft: sidecar.Draft, octets: bytes) -> tuple[sidecar.Channel, ...
         announced = source.announced if source is not UNSET else UNSET
         source = sidecar.Source(announced=announced, seen=name(last["source"]), trust=trust_in_words(last["trust"]))
     return (sidecar.Channel(party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams),)
-
-
-def paces(notes: Records, streams: Sequence[Any] = ()) -> tuple[Pace, ...]:
-    """Rule A15: the epochs of a channel and how each kept time; ``streams`` tell of the windows under way."""
-    found: list[tuple[int, int, list[tuple[int, int]]]] = []
-    for note in notes:
-        if note["kind"] not in (NoteKind.EPOCH, NoteKind.PACE):
-            continue
-        ssrc, point = int(note["ssrc"]), (int(note["frame"]), int(note["arrival_ns"]))
-        if note["kind"] == NoteKind.EPOCH:
-            found.append((ssrc, point[0], [point] if point[1] else []))
-        else:
-            _append(found, ssrc, point)
-    for stream in streams:
-        last = under_way(stream)
-        if last is not None:
-            _append(found, int(stream["ssrc"]), last)
-    return tuple(
-        Pace(ssrc, begin, np.array(sorted(points, key=lambda it: it[1]), np.int64))
-        for ssrc, begin, points in found
-        if points
-    )
-
-
-def _append(found: list[tuple[int, int, list[tuple[int, int]]]], ssrc: int, point: tuple[int, int]) -> None:
-    """To the latest epoch of its clock; where the disk did not take that one's note, it begins here."""
-    mine = [points for of, _, points in found if of == ssrc]
-    if mine:
-        mine[-1].append(point)
-    else:
-        found.append((ssrc, point[0], [point]))
-
-
-def _drift(paced: Sequence[Pace], ssrc: int) -> float | UnsetType:
-    told = drift_ppm([pace for pace in paced if pace.ssrc == ssrc], CLOCK_RATE)
-    return UNSET if told is None else round(told, 1)
 
 
 def faults(picture: Picture, notes: int) -> tuple[sidecar.Problem, ...]:
@@ -188,10 +154,10 @@ def _streams(picture: Picture, notes: Records) -> Iterator[sidecar.Stream]:
             counted.setdefault(int(note["ssrc"]), []).append(note["statistics"])
     for stream in picture.streams:
         counted.setdefault(int(stream["ssrc"]), []).append(stream["statistics"])
-    invalid, paced = int(picture.tap["verdicts"][MALFORMED].sum()), paces(notes, picture.streams)
+    invalid, paced = int(picture.tap["verdicts"][MALFORMED].sum()), clocks.paces(notes, picture.streams)
     for ssrc, runs in counted.items():
         told = _stream(ssrc, runs, invalid, tuple(_epochs(notes, ssrc)))
-        yield msgspec.structs.replace(told, drift_ppm=_drift(paced, ssrc))
+        yield msgspec.structs.replace(told, **clocks.of_stream(ssrc, paced, notes, picture.streams))
         invalid = 0  # what was malformed had no SSRC to go by: it stands with the first
 
 

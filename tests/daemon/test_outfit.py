@@ -39,6 +39,8 @@ def test_a_worker_is_told_samples_and_nanoseconds(tmp_path: Path) -> None:
     assert not outfit.configure(settings_for(tmp_path), 1, slots=5).repair
     assert not made.mask_dtmf
     assert outfit.configure(settings_for(tmp_path, taps__mask_dtmf=True), 0, slots=5).mask_dtmf
+    assert made.rtcp
+    assert not outfit.configure(settings_for(tmp_path, media__rtcp="off"), 0, slots=5).rtcp
 
 
 def test_a_worker_logs_as_the_daemon_does(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from receiver import link
 from receiver.archive import sidecar
@@ -17,7 +17,7 @@ from receiver.media.taps import Damage, Picture
 from receiver.worker import story
 from tests.archive.world import as_tuples
 from tests.archive.world import draft as made_draft
-from tests.media.rig import SECOND, START, Rig, Sent, talk
+from tests.wire.test_rtcp import bye, sdes, sr
 from tests.worker.office import Line, office
 
 Call = Callable[..., Line]
@@ -147,50 +147,23 @@ async def test_a8_keys_noise_and_silence_reach_the_sidecar_and_masked_keys_nothi
         assert (told.outcome, told.channels[0].streams[0].lost) == ("complete", 0)
 
 
-def test_a15_paces_go_by_epoch_and_the_window_under_way_is_of_the_last() -> None:
-    notes = np.concatenate([
-        note(NoteKind.EPOCH, ssrc=7, frame=3_200, arrival_ns=50),
-        note(NoteKind.PACE, ssrc=7, frame=3_360, arrival_ns=60),
-        note(NoteKind.EPOCH, ssrc=7, frame=90_000),  # of a line that turned on probation: its arrival is not known
-        note(NoteKind.PACE, ssrc=7, frame=90_160, arrival_ns=900),
-        note(NoteKind.EPOCH, ssrc=8, frame=200_000, arrival_ns=2_000),
-        note(NoteKind.PACE, ssrc=7, frame=90_320, arrival_ns=950),
-        note(NoteKind.EPOCH, ssrc=9, frame=400_000),
-        note(NoteKind.PACE, ssrc=10, frame=7, arrival_ns=1),  # the disk did not take its epoch
-    ])  # fmt: skip
-    stream = np.zeros((), STREAM)
-    stream["ssrc"], stream["pace_frame"], stream["pace_arrival_ns"] = 8, 200_480, 1_990
-    told = [(it.ssrc, it.begin, it.points.tolist()) for it in story.paces(notes, [stream, np.zeros((), STREAM)])]
-    assert told == [
-        (7, 3_200, [[3_200, 50], [3_360, 60]]),
-        (7, 90_000, [[90_160, 900], [90_320, 950]]),
-        (8, 200_000, [[200_480, 1_990], [200_000, 2_000]]),
-        (10, 7, [[7, 1]]),
-    ]
-
-
-@pytest.mark.parametrize("ppm", [150, -150])
-def test_a15_the_drift_of_a_call_comes_out_of_its_packets(ppm: int) -> None:
-    """From datagrams to the sidecar's number; an hour of jitter: tests/archive/test_pace.py."""
-    rig, dice = Rig(), np.random.default_rng(1)
-    rig.open()
-    count = 330 * 25
-    sent_ns = START + np.arange(count) * 40e6 / (1 + ppm * 1e-6)
-    late = np.maximum.accumulate((sent_ns + dice.exponential(2e6, count)).astype(np.int64))
-    payload = bytes(320)
-    rig.run((Sent(at, k, 320 * k, payload) for k, at in enumerate(late.tolist())), tick_ns=SECOND)
-    notes = np.array([slot["note"] for slot in rig.notes()], NOTE)
-    told = Picture(rig.tap().copy(), None, [rig.stream().copy()])
-    [stream] = story.channel(told, notes, Channel()).streams
-    assert stream.drift_ppm == pytest.approx(ppm, abs=5)
-    [again] = story.described(made_draft(), notes.tobytes())[0].streams
-    assert again.drift_ppm == pytest.approx(ppm, abs=5)
-
-
-def test_a15_a_short_call_says_nothing_of_drift() -> None:
-    rig = Rig()
-    rig.open()
-    rig.run(talk(100))
-    notes = np.array([slot["note"] for slot in rig.notes()], NOTE)
-    [stream] = story.channel(Picture(rig.tap().copy(), None, [rig.stream().copy()]), notes, Channel()).streams
-    assert stream.drift_ppm is UNSET
+@pytest.mark.parametrize("read", [True, False])
+async def test_a13_what_the_sender_says_by_rtcp_reaches_the_sidecar(
+    tmp_path: Path, memory: int, call: Call, read: bool
+) -> None:
+    line = call()
+    async with office(tmp_path, memory, rtcp=read) as one:
+        await one.open(line)
+        line.talk(10)
+        one.hear()
+        line.send([line.sent[0]._replace(raw=sr(7, 0xE8F1_2345_0000_0000, 5_160) + sdes((7, [(1, b"me")])) + bye(7))])
+        one.hear()
+        line.talk(10, first=10)
+        told = await one.close(line)
+        [stream] = told.channels[0].streams
+        assert (told.outcome, told.ending, stream.packets) == ("complete", "stopped", 20)
+        assert (stream.cname, stream.bye_at is not UNSET) == (("me", True) if read else (UNSET, False))
+        reports = stream.sender_reports
+        assert (reports is UNSET) != read
+        if not isinstance(reports, UnsetType):
+            assert (reports.count, reports.first, reports.first.timestamp) == (1, reports.last, 5_160)
