@@ -5,7 +5,7 @@ process; the spool tells how far it came (see ``receiver/archive/__init__.py``).
 ``<id>.done`` until ``forget``: a worker that dies before it could say "finished" finds it there and says it then.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -13,7 +13,8 @@ from typing import TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from receiver.archive import names
+from receiver.archive import axes, names
+from receiver.archive.axes import Lanes
 from receiver.archive.files import Files
 from receiver.archive.gaps import Stretch
 from receiver.archive.names import PartKey
@@ -46,8 +47,9 @@ class Facts:
     """What the worker knows of a recording that ended. Frames count on the part axis of the whole recording.
 
     ``parts`` and ``frames`` go by channel: the last segment's part, and one past the last frame written. The anchor is
-    one frame of which the wall time is known. Any of the ``faults`` makes the recording ``degraded``; ``problem`` is
-    what to say if there is no sound in it.
+    one frame of which the wall time is known; where several channels lie beside each other, ``anchors`` tell it of each
+    and ``anchor_ns`` is the earliest. Any of the ``faults`` makes the recording ``degraded``, ``notices`` are only
+    told; ``problem`` is what to say if there is no sound in it.
     """
 
     draft: Draft
@@ -64,6 +66,8 @@ class Facts:
     noise: tuple[Noise, ...] = ()
     faults: tuple[Problem, ...] = ()
     problem: Problem | None = None
+    anchors: tuple[int | None, ...] = ()
+    notices: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,11 @@ class _Sound:
     gaps: tuple[Gap, ...] = ()
     notices: tuple[Problem, ...] = ()
     missing_frames: int = 0
+    segments: tuple[Lanes, ...] = ()
+
+    def place(self, channel: int, frame: int) -> int:
+        """Where a frame of a channel's part axis lies in the recording; below 0: before its beginning."""
+        return axes.shared(channel, frame, self.segments) - self.begins
 
 
 def finish(files: Files, facts: Facts) -> Sidecar:
@@ -96,7 +105,8 @@ def finish(files: Files, facts: Facts) -> Sidecar:
             _keep_draft(files, facts.draft)
             sidecar = put_final(files, _compose(files, facts))
         sidecar = publish(files, final_stem(files, facts.draft, sidecar), sidecar)
-    sweep(files, recording_id, [part.name for part in facts.parts], facts.parts[0].segment if facts.parts else 0)
+    own = [file for part in facts.parts for file in (part.name, names.notes(recording_id, part.channel))]
+    sweep(files, recording_id, own, facts.parts[0].segment if facts.parts else 0)
     return sidecar
 
 
@@ -141,7 +151,9 @@ def forget(files: Files, recording_id: str) -> None:
     sidecar = finished(files, recording_id)
     if sidecar is None:
         return
-    left = [PartKey(recording_id, channel, 0, 0).name for channel in range(max(1, len(sidecar.channels)))]
+    channels = range(max(1, len(sidecar.channels)))
+    left = [PartKey(recording_id, channel, 0, 0).name for channel in channels]
+    left += [names.notes(recording_id, channel) for channel in channels]
     if sidecar.file is None:  # perhaps of several segments: their names tell frames that we do not know
         mine = f"spool/{recording_id}."
         left = [name for name in files.listing("spool") if name.startswith(mine) and name != names.done(recording_id)]
@@ -191,29 +203,37 @@ def _compose(files: Files, facts: Facts) -> Sidecar:
         sound = _several(files, facts)
     elif facts.parts:
         sound = _single(files, facts)
-    channels = tuple(_shifted(channel, sound.begins, facts.draft.sample_rate) for channel in facts.channels)
+    channels = tuple(
+        _shifted(channel, number, sound, facts.draft.sample_rate) for number, channel in enumerate(facts.channels)
+    )
     ending = Ending(facts.ending)
     outcome, problem = judge(
         bool(sound.file or sound.files), ending, channels, sound.gaps, sound.missing_frames, facts.faults,
-        sound.notices, facts.problem,
+        (*facts.notices, *sound.notices), facts.problem,
     )  # fmt: skip
     return msgspec.structs.replace(
         _sidecar(facts.draft, sound, ending, outcome, problem, channels or facts.draft.channels),
         first_packet_at=UNSET if facts.first_packet_ns is None else moment(facts.first_packet_ns),
         ended_at=UNSET if facts.ended_ns is None else moment(facts.ended_ns),
-        dtmf=tuple(_from_frame_0(digit, sound.begins) for digit in facts.dtmf),
-        noise=tuple(_from_frame_0(level, sound.begins) for level in facts.noise),
+        dtmf=_in_order(_from_frame_0(digit, sound) for digit in facts.dtmf),
+        noise=_in_order(_from_frame_0(level, sound) for level in facts.noise),
     )
 
 
-def _from_frame_0(mark: Mark, begins: int) -> Mark:
+def _from_frame_0(mark: Mark, sound: _Sound) -> Mark:
     """What lies before the first sound is told at frame 0."""
-    return msgspec.structs.replace(mark, frame=max(0, mark.frame - begins))
+    return msgspec.structs.replace(mark, frame=max(0, sound.place(mark.channel, mark.frame)))
+
+
+def _in_order(marks: Iterable[Mark]) -> tuple[Mark, ...]:
+    return tuple(sorted(marks, key=lambda mark: mark.frame))
 
 
 def _single(files: Files, facts: Facts) -> _Sound:
     rate = facts.draft.sample_rate
-    made = sound_of(files, facts.draft, facts.parts, max(facts.frames), facts.frames, facts.stretches, None)
+    lanes = axes.lanes(facts.parts, facts.anchors, rate, None)
+    upto = axes.reach(facts.frames, lanes)
+    made = sound_of(files, facts.draft, facts.parts, lanes, upto, facts.frames, facts.stretches, None)
     if made.woven is None:
         return _Sound(missing_frames=made.missing_frames)
     begins = made.woven.begins
@@ -230,15 +250,17 @@ def _single(files: Files, facts: Facts) -> _Sound:
         encoding=made.woven.form.encoding,
         gaps=made.gaps,
         missing_frames=made.missing_frames,
+        segments=(lanes,),
     )
 
 
 def _several(files: Files, facts: Facts) -> _Sound:
     """The last segment is rolled as its predecessors were, then all are told of together."""
     anchor = facts.anchor_frame, facts.anchor_ns
-    segments = roll_rest(files, facts.draft, facts.parts, *anchor, facts.stretches)
-    upto = max(facts.frames)
-    segments.append(roll(files, facts.draft, facts.parts, upto, *anchor, facts.stretches, facts.frames))
+    segments = roll_rest(files, facts.draft, facts.parts, *anchor, facts.stretches, anchors=facts.anchors)
+    segments.append(
+        roll(files, facts.draft, facts.parts, facts.frames, *anchor, facts.stretches, facts.frames, facts.anchors)
+    )
     begun = [segment for segment in segments if isinstance(segment.begins, int)]
     if not begun:
         return _Sound()
@@ -247,12 +269,13 @@ def _several(files: Files, facts: Facts) -> _Sound:
     encoding, told = _told([segment.file for segment in begun if segment.file])
     return _Sound(
         begins=begins,
-        frames=upto - begins,
+        frames=segments[-1].upto - begins,
         started_at=begun[0].started_at,
         encoding=encoding,
         files=told,
         gaps=all_gaps(begun),
         notices=tuple(segment.problem for segment in begun if segment.problem),
+        segments=tuple(segment.lanes for segment in segments),
     )
 
 
@@ -266,12 +289,13 @@ def _told(rolled: Sequence[File]) -> tuple[str, tuple[File, ...]]:
     )
 
 
-def _shifted(channel: Channel, begins: int, rate: int) -> Channel:
+def _shifted(channel: Channel, number: int, sound: _Sound, rate: int) -> Channel:
     """Count a channel's epochs from the recording's frame 0. One that began before is told at frame 0, on its line."""
 
     def shifted(epoch: Epoch) -> Epoch:
-        frame = max(0, epoch.frame - begins)
-        along = frame - (epoch.frame - begins)
+        place = sound.place(number, epoch.frame)
+        frame = max(0, place)
+        along = frame - place
         at = epoch.at
         if isinstance(at, datetime):
             at = at + (moment(along * 1_000_000_000 // rate) - moment(0))

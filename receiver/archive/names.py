@@ -21,6 +21,7 @@ _SPOOLED = re.compile(
     rf"spool/{_ID}\.(?:"
     r"(?P<channel>\d{1,5})\.(?P<segment>\d{1,5})\.(?P<first>\d{1,15})\.(?P<part>part)"
     r"|(?P<index>\d{1,5})\.(?P<indexed>segment|wav)"
+    r"|(?P<noting>\d{1,5})\.(?P<noted>notes)"
     r"|(?P<plain>draft|notes|json|done)"
     r"|(?P<tmp>[0-9a-z.]+\.tmp))"
 )
@@ -62,9 +63,9 @@ def draft(recording_id: str) -> str:
     return f"spool/{recording_id}.draft"
 
 
-def notes(recording_id: str) -> str:
-    """The worker's notes of this recording."""
-    return f"spool/{recording_id}.notes"
+def notes(recording_id: str, channel: int = 0) -> str:
+    """The worker's notes of one channel of a recording."""
+    return f"spool/{recording_id}.{channel}.notes" if channel else f"spool/{recording_id}.notes"
 
 
 def segment(recording_id: str, index: int) -> str:
@@ -117,6 +118,8 @@ def parse(name: str) -> Spooled | None:
         return Spooled("part", found["id"], int(found["channel"]), int(found["segment"]), int(found["first"]))
     if found["indexed"]:
         return Spooled(found["indexed"], found["id"], segment=int(found["index"]))
+    if found["noted"]:
+        return Spooled("notes", found["id"], int(found["noting"]))
     return Spooled(found["plain"] or "tmp", found["id"])
 
 

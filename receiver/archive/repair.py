@@ -5,9 +5,10 @@ read. The parts themselves are not touched before their recording is published, 
 with the same evidence.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -21,8 +22,9 @@ from receiver.archive.publish import publish
 from receiver.archive.roll import read_segment, roll_rest
 from receiver.archive.sidecar import Channel, Draft, Ending, Problem, Reason, Sidecar, decode, decode_draft
 
-Describe = Callable[[Draft, bytes], tuple[Channel, ...]]
+Describe = Callable[[Draft, Sequence[bytes]], tuple[Channel, ...]]
 Told = Callable[[str, Problem], None]
+FAR: Final = 1 << 40  # frames, more than any recording has
 
 
 @dataclass
@@ -44,8 +46,8 @@ def repair(
 ) -> list[Sidecar]:
     """Bring every recording in spool to its end that is not among the ``living``; return their sidecars.
 
-    ``describe(draft, notes)`` reads the worker's notes: what it knows of the channels, epochs in frames of the part
-    axis. ``told(name, problem)`` is told what was left alone: files that are not ours, and recordings that the disk did
+    ``describe(draft, notes)`` reads the worker's notes, by channel: what it knows of them, epochs in frames of the part
+    axes. ``told(name, problem)`` is told what was left alone: files that are not ours, and recordings that the disk did
     not let finish (they stay for the next time).
     """
     repaired: list[Sidecar] = []
@@ -93,11 +95,13 @@ class _Repair:
             self._files.write_durably(names.done(self._id), octets)
             return decode(octets)
         draft = self._draft()
-        parts, frames = self._last()
-        channels = self._describe(draft, self._notes())
-        anchor = _anchor(channels)
+        parts, frames = self._last(len(draft.channels))
+        channels = self._describe(draft, [self._notes(channel) for channel in range(max(1, len(draft.channels)))])
+        anchor, anchors = _anchor(channels), _anchors(channels, len(parts), draft.sample_rate)
+        if anchors:
+            anchor = 0, min((each for each in anchors if each is not None), default=None)
         stretches = self._cut_off(parts, frames)
-        roll_rest(self._files, draft, parts, *anchor, stretches, self._believed)
+        roll_rest(self._files, draft, parts, *anchor, stretches, self._believed, anchors)
         return finish(
             self._files,
             Facts(
@@ -107,11 +111,12 @@ class _Repair:
                 anchor_frame=anchor[0],
                 anchor_ns=anchor[1],
                 first_packet_ns=None,
-                ended_ns=self._ended(parts, frames, anchor, draft.sample_rate),
+                ended_ns=self._ended(parts, frames, anchor, anchors, draft.sample_rate),
                 ending=Ending.RECOVERED,
                 channels=channels,
                 stretches=tuple(stretches),
                 faults=tuple(self._faults(parts, frames)),
+                anchors=anchors,
             ),
         )
 
@@ -128,8 +133,8 @@ class _Repair:
         self._told(name, Problem("no_draft", said, "Its sidecar does not tell which tap it was; the ledger may know."))
         return Draft(recording_id=self._id, name=DEFAULT_PATTERN)
 
-    def _last(self) -> tuple[tuple[PartKey, ...], tuple[int, ...]]:
-        """The last segment's parts, and up to which frame each may be believed."""
+    def _last(self, channels: int) -> tuple[tuple[PartKey, ...], tuple[int, ...]]:
+        """The last segment's parts, one for each channel, and up to which frame each may be believed."""
         keys = self._found.part_keys()
         woven = max((it.segment for it in self._found.names.values() if it.kind == "segment"), default=-1)
         last = max((key.segment for key in keys), default=0)
@@ -138,15 +143,17 @@ class _Repair:
             before = read_segment(self._files, self._id, woven - 1) if woven else None
             first, upto = before.upto if before else 0, segment.upto if segment else 0
             return (PartKey(self._id, 0, woven, first),), (upto,)
-        parts = tuple(key for key in keys if key.segment == last) or (PartKey(self._id, 0, 0, 0),)
+        there = {key.channel: key for key in keys if key.segment == last}
+        many = max(channels, 1, *(channel + 1 for channel in there))
+        parts = tuple(there.get(channel, PartKey(self._id, channel, last, 0)) for channel in range(many))
         return parts, tuple(self._believed(part) for part in parts)
 
-    def _notes(self) -> bytes:
+    def _notes(self, channel: int) -> bytes:
         try:
-            octets = self._files.read(names.notes(self._id))
+            octets = self._files.read(names.notes(self._id, channel))
         except FileNotFoundError:
             return b""
-        return octets[: self._reached.get(commitlog.key_of(Spooled("notes", self._id)), 0)]
+        return octets[: self._reached.get(commitlog.key_of(Spooled("notes", self._id, channel)), 0)]
 
     def _believed(self, part: PartKey) -> int:
         """One past the last frame of a part that a commit has covered: whole frames only."""
@@ -155,9 +162,12 @@ class _Repair:
         octets = min(self._reached.get(key, 0), lies.octets if lies else 0)
         return part.first_frame + octets // FRAME_OCTETS
 
-    def _cut_off(self, parts: Iterable[PartKey], frames: tuple[int, ...]) -> list[Stretch]:
+    def _cut_off(self, parts: Sequence[PartKey], frames: tuple[int, ...]) -> list[Stretch]:
         """What lies behind a part's last commit and before the end of the recording was lost by the restart."""
-        stretches = [Stretch(0, max(frames), part.channel, Reason.RESTART) for part in parts]
+        stretches = []
+        for part, end in zip(parts, frames, strict=True):
+            if len(parts) == 1 or end > 0:  # of a channel that nothing is known of nothing can be said
+                stretches.append(Stretch(0, FAR, part.channel, Reason.RESTART))
         for part in self._found.part_keys():
             believed = self._believed(part) - part.first_frame
             stretches.append(Stretch(part.first_frame, believed, part.channel, Reason.LOST))
@@ -174,9 +184,17 @@ class _Repair:
             )
 
     def _ended(
-        self, parts: tuple[PartKey, ...], frames: tuple[int, ...], anchor: tuple[int, int | None], rate: int
+        self,
+        parts: tuple[PartKey, ...],
+        frames: tuple[int, ...],
+        anchor: tuple[int, int | None],
+        anchors: tuple[int | None, ...],
+        rate: int,
     ) -> int | None:
         """UNIX time of the last frame that is left; where no anchor is known, of the last write."""
+        known = [(at, end) for at, end in zip(anchors, frames, strict=False) if at is not None]
+        if known:
+            return max(at + end * 1_000_000_000 // rate for at, end in known)
         if anchor[1] is not None and max(frames) > parts[0].first_frame:
             return anchor[1] + (max(frames) - anchor[0]) * 1_000_000_000 // rate
         written = [lies.modified_ns for part in parts if (lies := self._files.stat(part.name))]
@@ -190,6 +208,14 @@ def _anchor(channels: tuple[Channel, ...]) -> tuple[int, int | None]:
         if isinstance(epoch.at, datetime):
             return epoch.frame, _unix_ns(epoch.at)
     return 0, None
+
+
+def _anchors(channels: tuple[Channel, ...], parts: int, rate: int) -> tuple[int | None, ...]:
+    """The wall time of frame 0 of each channel's part axis, as far as the notes tell; nothing where there is one."""
+    if len(channels) != parts or parts == 1:
+        return ()
+    known = [_anchor((channel,)) for channel in channels]
+    return tuple(None if at is None else at - frame * 1_000_000_000 // rate for frame, at in known)
 
 
 def _unix_ns(at: datetime) -> int:

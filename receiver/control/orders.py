@@ -28,6 +28,8 @@ def opening(tap: Tap) -> link.Open:
         direction=wish.direction,
         layout=wish.layout,
         control_id=control_id(tap),
+        channel=tap.channel,
+        channels=len(tap.sides) or 1,
     )
 
 
@@ -97,4 +99,5 @@ def seat(tap: Tap) -> Seat:
         word=tap.word,
         secret=tap.secret_digest,
         uri=tap.uri_digest,
+        channel=tap.channel,
     )

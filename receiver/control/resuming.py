@@ -48,6 +48,7 @@ def tap_of(row: TapRow, limits: Limits, now_ns: int, unix_ns: int) -> Tap | None
         heard_ns=now_ns if state is State.RECEIVING else None,
         ending=row.ending,
         problem=row.problem,
+        channel=row.seat.channel,
     )
 
 

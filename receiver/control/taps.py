@@ -208,6 +208,8 @@ class Tap:
     ending: str | None = None
     outcome: str | None = None
     problem: Problem | None = None
+    channel: int = 0  # of the recording
+    sides: tuple["Tap", ...] = field(default=(), compare=False, repr=False)  # all of a stereo recording, itself too
 
     def meet(self, event: Event, now_ns: int) -> bool:
         """Move as the table says; False where it says nothing."""

@@ -146,6 +146,7 @@ TAP = np.dtype(
         ("segment_before", "i8"),  # where the segment before it began
         ("buried", STATISTICS),  # sums of the streams whose own record is free again
         ("verdicts", "i8", (VERDICTS,)),
+        ("channel", "i4"),  # of the recording, which may have others from other taps
     ],
     align=True,
 )

@@ -26,13 +26,15 @@ class Damage(IntEnum):
 
 
 class Wanted(NamedTuple):
-    """What a tap was opened with. ``announced`` with port 0 means any port of that address."""
+    """What a tap was opened with. ``announced`` with port 0 means any port of that address; ``channel`` is the one of
+    its recording that it is."""
 
     recording: str
     port: int
     policy: Policy
     announced: Source
     held: bool
+    channel: int = 0
 
 
 class Picture(NamedTuple):
@@ -70,7 +72,7 @@ class Taps:
         record = self._state.now.taps[tap]
         record["recording"], record["port"] = wanted.recording, wanted.port
         record["policy"], record["announced"] = wanted.policy, tuple(wanted.announced)
-        record["stream"], record["row"] = -1, row
+        record["stream"], record["row"], record["channel"] = -1, row, wanted.channel
         record["state"] = TapState.HELD if wanted.held else TapState.OPEN
         record["answered_ns"] = record["ticked_ns"] = now_ns
         self._joining.give_row(tap, row)
@@ -79,6 +81,12 @@ class Taps:
         """Where this recording stands in this slot; FREE also where another one has it."""
         record = self._state.live.taps[tap]
         return TapState(int(record["state"])) if record["recording"] == recording.encode() else TapState.FREE
+
+    def of(self, recording: str) -> list[int]:
+        """The taps that a recording has, by their channels."""
+        taps = self._state.live.taps
+        mine = np.flatnonzero((taps["recording"] == recording.encode()) & (taps["state"] != TapState.FREE))
+        return sorted(mine.tolist(), key=lambda tap: int(taps["channel"][tap]))
 
     def answer(self, tap: int, announced: Source | None, now_ns: int) -> None:
         """Rule B1: the relay's answer is there; the socket is read from now on."""

@@ -69,4 +69,4 @@ def _remember(shelved: Shelved, write: Write) -> None:
     if last is not None and last.frame + last.frames == frame:
         shelved.unwritten[-1] = last._replace(frames=last.frames + frames)
     else:
-        shelved.unwritten.append(Stretch(frame, frames, 0, Reason.WRITE_FAILED))
+        shelved.unwritten.append(Stretch(frame, frames, write.file.channel, Reason.WRITE_FAILED))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from receiver.media.drain import Cut
 from receiver.media.journal import Journal
 from receiver.media.state import Records, State
 
+MOST_TAPS: Final = 2  # that one recording has (layout ``stereo``)
 OnError = Callable[[Write | Call, Exception], None]
 
 
@@ -72,7 +74,7 @@ class Shelf:
         self._state, self._journal, self._files, self._told = state, journal, files, on_error
         self.writer = Writer(self._failed)
         self.taps: dict[int, Shelved] = {}
-        self._slots: dict[bytes, int] = {}
+        self._slots: dict[tuple[bytes, int], int] = {}  # by recording and channel
         self._nowhere = np.zeros(1, np.int64)  # a cut is written when its last block is
         self._patches, self._notes = int(state.patched[0]), int(state.noted[0])
 
@@ -82,27 +84,34 @@ class Shelf:
         """A tap whose files rule C1 has made durable. Whoever had the slot before is over."""
         if slot in self.taps:
             self.remove(slot).close()
-        self.taps[slot] = Shelved(part, Notes(self._files, part.key.recording_id, NOTE.itemsize))
-        self._slots[part.log_key[0]] = slot
+        self.taps[slot] = Shelved(part, Notes(self._files, part.key.recording_id, NOTE.itemsize, part.channel))
+        self._slots[_of(part)] = slot
 
     def reopen(self, slot: int, recording_id: str) -> None:
         """Rule K5: a tap that an earlier worker had; where its parts begin is in the columns."""
         record = self._state.live.taps[slot]
-        segment = int(record["segment"])
-        self.add(slot, Part.reopen(self._files, PartKey(recording_id, 0, segment, int(record["segment_frame"]))))
+        segment, channel = int(record["segment"]), int(record["channel"])
+        self.add(slot, Part.reopen(self._files, PartKey(recording_id, channel, segment, int(record["segment_frame"]))))
         if segment:
-            before = PartKey(recording_id, 0, segment - 1, int(record["segment_before"]))
+            before = PartKey(recording_id, channel, segment - 1, int(record["segment_before"]))
             if self._files.stat(before.name):
                 self.taps[slot].before = Part.reopen(self._files, before)
 
+    def beside(self, slot: int) -> list[int]:
+        """The taps of this one's recording that have files here, by their channels; itself among them."""
+        identity = self.taps[slot].part.log_key[0]
+        found = (self._slots.get((identity, channel)) for channel in range(MOST_TAPS))
+        return [each for each in found if each is not None]
+
     def may_roll(self, slot: int) -> bool:
-        """Whether the part before has become a WAV, so that the next one may be begun."""
-        return slot in self.taps and self.taps[slot].before is None
+        """Whether the parts before have become a WAV, so that the next ones may be begun."""
+        return slot in self.taps and all(self.taps[each].before is None for each in self.beside(slot))
 
     def roll(self, slot: int) -> None:
         """Rule C7: open the part that the columns name now; the present one is complete behind what is queued."""
         shelved, record = self.taps[slot], self._state.live.taps[slot]
-        key = PartKey(shelved.part.key.recording_id, 0, int(record["segment"]), int(record["segment_frame"]))
+        before = shelved.part.key
+        key = PartKey(before.recording_id, before.channel, int(record["segment"]), int(record["segment_frame"]))
         shelved.before, shelved.part = shelved.part, Part.reopen(self._files, key)
 
     def close_before(self, shelved: Shelved) -> None:
@@ -114,12 +123,12 @@ class Shelf:
     def remove(self, slot: int) -> Shelved:
         """A tap that is finished; the caller closes its files."""
         shelved = self.taps.pop(slot)
-        self._slots.pop(shelved.part.log_key[0], None)
+        self._slots.pop(_of(shelved.part), None)
         return shelved
 
     def slot_of(self, file: Growing) -> int | None:
         """The tap that this is a file of, now."""
-        slot = self._slots.get(file.log_key[0])
+        slot = self._slots.get(_of(file))
         return slot if slot is not None and file in self.taps[slot].files else None
 
     # -- what goes into them
@@ -182,10 +191,14 @@ class Shelf:
         self._told(item, error)
 
 
-def read_notes(files: Files, recording_id: str, count: int) -> Records:
-    """The first ``count`` notes of a recording as they lie in spool; fewer where the disk did not take them."""
+def _of(file: Growing) -> tuple[bytes, int]:
+    return file.log_key[0], file.channel
+
+
+def read_notes(files: Files, recording_id: str, count: int, channel: int = 0) -> Records:
+    """The first ``count`` notes of a channel as they lie in spool; fewer where the disk did not take them."""
     try:
-        octets = files.read(names.notes(recording_id)) if count else b""
+        octets = files.read(names.notes(recording_id, channel)) if count else b""
     except FileNotFoundError:
         octets = b""
     whole = min(count, len(octets) // NOTE.itemsize)

@@ -1,6 +1,6 @@
 """What the columns and the notes know of a tap, as the sidecar tells it. Frames here are frames of the part."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from receiver.archive.gaps import Stretch
 from receiver.archive.sidecar import Reason
 from receiver.media.columns import CLOCK_RATE, NOTE, STATISTICS, Flaw, NoteKind, Trust
 from receiver.media.sources import Source
-from receiver.media.state import Records
+from receiver.media.state import Records, State
 from receiver.media.taps import Damage, Picture
 from receiver.wire.events import DIGITS
 from receiver.wire.g711 import PCMA, PCMU
@@ -51,10 +51,13 @@ def channel(picture: Picture, notes: Records, base: sidecar.Channel) -> sidecar.
     )  # fmt: skip
 
 
-def described(draft: sidecar.Draft, octets: bytes) -> tuple[sidecar.Channel, ...]:
-    """Rule C5: what the notes alone still tell of a recording whose columns are gone."""
+def described(draft: sidecar.Draft, octets: Sequence[bytes]) -> tuple[sidecar.Channel, ...]:
+    """Rule C5: what the notes alone, one for each channel, still tell of a recording whose columns are gone."""
+    return tuple(map(_described, draft.channels or [sidecar.Channel()], octets))
+
+
+def _described(base: sidecar.Channel, octets: bytes) -> sidecar.Channel:
     notes = np.frombuffer(octets[: len(octets) // NOTE.itemsize * NOTE.itemsize], NOTE)
-    base = draft.channels[0] if draft.channels else sidecar.Channel()
     paced = clocks.paces(notes)
     ssrcs = dict.fromkeys(int(note["ssrc"]) for note in notes if note["kind"] == NoteKind.EPOCH)
     streams = tuple(
@@ -71,7 +74,7 @@ def described(draft: sidecar.Draft, octets: bytes) -> tuple[sidecar.Channel, ...
     if last is not None:
         announced = source.announced if source is not UNSET else UNSET
         source = sidecar.Source(announced=announced, seen=name(last["source"]), trust=trust_in_words(last["trust"]))
-    return (sidecar.Channel(party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams),)
+    return sidecar.Channel(party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams)
 
 
 def faults(picture: Picture, notes: int) -> tuple[sidecar.Problem, ...]:
@@ -81,6 +84,33 @@ def faults(picture: Picture, notes: int) -> tuple[sidecar.Problem, ...]:
     flaws |= Flaw.LATE_LOST if late else 0
     flaws |= Flaw.NOTES_LOST if notes < picture.tap["notes"] else 0
     return tuple(sidecar.Problem(*words) for flaw, words in _FLAWS.items() if flaws & flaw)
+
+
+def anchors(state: State, taps: Sequence[int]) -> tuple[int | None, ...]:
+    """When the first speech of each tap's row came, UNIX ns by one reading of the clock; None: none came."""
+    rows = state.live.rows[state.live.taps["row"][list(taps)].astype(np.int64)]
+    known = rows[rows["anchor_ns"] > 0]
+    if not known.size:
+        return (None,) * len(taps)
+    first = known[int(known["anchor_ns"].argmin())]
+    ahead_ns = int(first["anchor_wall_ns"]) - int(first["anchor_ns"])
+    return tuple(int(row["anchor_ns"]) + ahead_ns if row["anchor_ns"] else None for row in rows)
+
+
+def earliest(moments: Iterable[int | None]) -> int | None:
+    """The first of the moments that are known."""
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def silent(pictures: Sequence[Picture], draft: sidecar.Draft) -> tuple[sidecar.Problem, ...]:
+    """What to say of taps that nothing came for, beside others that were heard: their channels are silence."""
+    told = [(nothing(picture), base.party) for picture, base in zip(pictures, draft.channels, strict=True)]
+    if all(problem for problem, _ in told):
+        return ()
+    return tuple(
+        sidecar.Problem("side_silent", f"Of {party} nothing came: {problem.message}", problem.hint)
+        for problem, party in told if problem
+    )  # fmt: skip
 
 
 def nothing(picture: Picture) -> sidecar.Problem | None:
@@ -95,33 +125,33 @@ def nothing(picture: Picture) -> sidecar.Problem | None:
     )  # fmt: skip
 
 
-def stretches(notes: Records) -> Iterator[Stretch]:
+def stretches(notes: Records, channel: int = 0) -> Iterator[Stretch]:
     """Frames in which nobody sent (rule A7): all numbers around them came, or an epoch left them out."""
     for note in notes:
         if note["kind"] == NoteKind.STRETCH:
-            yield Stretch(int(note["frame"]), int(note["frames"]), 0, Reason.NOT_SENT)
+            yield Stretch(int(note["frame"]), int(note["frames"]), channel, Reason.NOT_SENT)
         elif note["kind"] == NoteKind.EPOCH and note["frames"]:
-            yield Stretch(int(note["frame"]) - int(note["frames"]), int(note["frames"]), 0, Reason.NOT_SENT)
+            yield Stretch(int(note["frame"]) - int(note["frames"]), int(note["frames"]), channel, Reason.NOT_SENT)
 
 
-def digits(notes: Records) -> tuple[sidecar.Digit, ...]:
+def digits(notes: Records, channel: int = 0) -> tuple[sidecar.Digit, ...]:
     """Rule A8: keys in order of their starts; of one that was told twice the longer duration is the later word."""
     told: dict[tuple[int, int, int], sidecar.Digit] = {}
     for note in notes:
         if note["kind"] == NoteKind.KEY:
             key = int(note["ssrc"]), int(note["timestamp"]), int(note["value"])
             told[key] = sidecar.Digit(
-                digit=DIGITS[key[2]], frame=int(note["frame"]), frames=int(note["frames"]), channel=0
+                digit=DIGITS[key[2]], frame=int(note["frame"]), frames=int(note["frames"]), channel=channel
             )
     return tuple(sorted(told.values(), key=lambda digit: digit.frame))
 
 
-def noises(notes: Records) -> tuple[sidecar.Noise, ...]:
+def noises(notes: Records, channel: int = 0) -> tuple[sidecar.Noise, ...]:
     """Rule A7: levels of comfort noise where they change."""
     told = [(int(note["frame"]), int(note["value"])) for note in notes if note["kind"] == NoteKind.NOISE]
     told = sorted(dict(told).items())
     changed = [now for k, now in enumerate(told) if not k or told[k - 1][1] != now[1]]
-    return tuple(sidecar.Noise(frame=frame, channel=0, level_dbov=level) for frame, level in changed)
+    return tuple(sidecar.Noise(frame=frame, channel=channel, level_dbov=level) for frame, level in changed)
 
 
 def name(record: Any) -> str:

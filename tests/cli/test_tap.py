@@ -44,7 +44,6 @@ def test_open_says_where_to_send(tapdeck: Tapdeck) -> None:
         ((), "source: expected"),
         (("--source", "any", "--codec", "OPUS"), 'codec "OPUS": this version does not have it yet'),
         (("--source", "any", "--device", "ws"), 'device "ws"'),
-        (("--source", "any", "--layout", "stereo"), 'layout "stereo"'),
         (("--source", "any", "--label", "standin=refuse"), "no space; make some"),
     ],
 )

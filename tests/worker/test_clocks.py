@@ -51,7 +51,7 @@ def test_a15_the_drift_of_a_call_comes_out_of_its_packets(ppm: int) -> None:
     told = Picture(rig.tap().copy(), None, [rig.stream().copy()])
     [stream] = story.channel(told, notes, Channel()).streams
     assert stream.drift_ppm == pytest.approx(ppm, abs=5)
-    [again] = story.described(made_draft(), notes.tobytes())[0].streams
+    [again] = story.described(made_draft(), [notes.tobytes()])[0].streams
     assert again.drift_ppm == pytest.approx(ppm, abs=5)
 
 
