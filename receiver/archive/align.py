@@ -28,16 +28,19 @@ Absence = Callable[[int, int], Runs]
 
 
 class Voice(NamedTuple):
-    """One channel before it is woven. ``paces``: its epochs in order, none where nothing came. ``stop``: one past its
-    last frame."""
+    """One channel before it is woven: frames ``[first, stop)`` of its part axis.
+
+    ``paces`` are its epochs in order, also those outside of these frames; none where nothing came.
+    """
 
     paces: tuple[Pace, ...]
+    first: int
     stop: int
     absent: Absence
 
 
 class Course(NamedTuple):
-    """Where a part's frames lie on the woven axis: ``offset`` later, and behind the silences before them.
+    """Where a part's frames lie on the common axis: ``offset`` later, and behind the silences before them.
 
     ``insertions`` are (frame of the part, frames of silence right before it), in order of frames, each frame once.
     """
@@ -45,38 +48,34 @@ class Course(NamedTuple):
     offset: int = 0
     insertions: tuple[tuple[int, int], ...] = ()
 
-    def woven(self, frame: int) -> int:
-        """Where a frame of the part lies; silence that is put in before it comes first."""
-        return frame + self.offset + sum(more for at, more in self.insertions if at <= frame)
 
-    def ending(self, frame: int) -> int:
-        """Where a stretch ends whose last frame is the one before this: silence put in behind it is not of it."""
-        return frame + self.offset + sum(more for at, more in self.insertions if at < frame)
+def align(voices: Sequence[Voice], rate: int, offsets: Sequence[int] | None = None) -> list[Course]:
+    """Lay channels beside each other. The axis is that of the one that began first: its offset is 0.
 
-    def silences(self) -> list[tuple[int, int]]:
-        """The silences that are put in: (first frame on the woven axis, frames)."""
-        return [(self.woven(at) - more, more) for at, more in self.insertions]
-
-
-def align(voices: Sequence[Voice], rate: int) -> list[Course]:
-    """Lay channels beside each other. The woven axis is that of the first channel that anything came for: its offset
-    is 0. A channel that nothing came for has the course of no offset."""
+    With ``offsets`` they begin where these say, and only silence is put in. Where nothing came, or for one channel
+    alone, there is nothing to lay.
+    """
+    courses = [Course(offset) for offset in offsets or [0] * len(voices)]
     lines = [_line(voice, rate) for voice in voices]
     heard = [c for c, line in enumerate(lines) if line is not None]
-    courses = [Course() for _ in voices]
     if len(heard) < 2:
         return courses
-    laid = _lay([line for line in lines if line is not None], [voices[c] for c in heard], rate)
+    given = None if offsets is None else [offsets[c] for c in heard]
+    laid = _lay([line for line in lines if line is not None], [voices[c] for c in heard], rate, given)
+    zero = min(offset for offset, _ in laid) if offsets is None else 0
     for c, (offset, insertions) in zip(heard, laid, strict=True):
-        courses[c] = Course(offset - laid[0][0], insertions)
+        courses[c] = Course(offset - zero, insertions)
     return courses
 
 
 class _Line(NamedTuple):
-    """When each frame of a channel was due: knots, both rising. ``edges``: where epochs begin, and the end; ns."""
+    """When each frame of a channel was due: knots, both rising. ``begin`` and ``end`` of what is woven, and where epochs
+    begin in between (``edges``); ns."""
 
     frames: Floats
     times: Floats
+    begin: float
+    end: float
     edges: list[float]
 
 
@@ -84,7 +83,7 @@ def _line(voice: Voice, rate: int) -> _Line | None:
     """The clock of a channel over all of its epochs; between two of them time goes evenly."""
     ns = 1e9 / rate
     paces = [pace for pace in voice.paces if len(pace.points)]
-    if not paces:
+    if not paces or voice.first >= voice.stop:
         return None
     gains = {ssrc: slope([pace for pace in paces if pace.ssrc == ssrc], rate) for ssrc in {it.ssrc for it in paces}}
     ends = [*(pace.begin for pace in paces[1:]), voice.stop]
@@ -97,20 +96,21 @@ def _line(voice: Voice, rate: int) -> _Line | None:
         frames += [np.array([min(pace.begin, known[0])]), known, np.array([float(last)])]
         times += [when[:1] - (known[0] - frames[-3]) * step, when, when[-1:] + (last - known[-1]) * step]
     x, t = np.concatenate(frames), np.concatenate(times)
-    edges = [float(piece[0]) for piece in times[::3]] + [float(t[-1])]
     x = np.maximum.accumulate(np.concatenate(([x[0] - _FAR], x, [x[-1] + _FAR])))
     t = np.maximum.accumulate(np.concatenate(([t[0] - _FAR * ns], t, [t[-1] + _FAR * ns])))
-    return _Line(x, t, edges)
+    begin, end = np.interp((max(voice.first, x[1]), min(voice.stop, x[-2])), x, t).tolist()
+    edges = [float(piece[0]) for piece in times[::3] if begin < piece[0] < end]
+    return _Line(x, t, begin, max(begin, end), edges)
 
 
 _Laid = list[tuple[int, tuple[tuple[int, int], ...]]]
 
 
-def _lay(lines: Sequence[_Line], voices: Sequence[Voice], rate: int) -> _Laid:
+def _lay(lines: Sequence[_Line], voices: Sequence[Voice], rate: int, given: Sequence[int] | None) -> _Laid:
     """Walk through time: lay each channel beside the others as it begins, then put silence in wherever one lags."""
-    begins = np.array([line.edges[0] for line in lines])
-    ends = np.array([max(line.edges) for line in lines])
-    grid = np.unique(np.concatenate([np.arange(begins.min(), ends.max(), _TICK_NS), *(it.edges for it in lines)]))
+    begins, ends = np.array([line.begin for line in lines]), np.array([line.end for line in lines])
+    edges = [np.array(line.edges) for line in lines]
+    grid = np.unique(np.concatenate([np.arange(begins.min(), ends.max(), _TICK_NS), begins, ends, *edges]))
     place = np.array([np.interp(grid, line.times, line.frames) for line in lines])
     active = (grid >= begins[:, None]) & (grid <= ends[:, None])
     shift = np.full(len(lines), np.nan)
@@ -120,7 +120,7 @@ def _lay(lines: Sequence[_Line], voices: Sequence[Voice], rate: int) -> _Laid:
     stops = [*np.unique(starts).tolist(), grid.size]
     for first, stop in pairwise(stops):
         for c in np.flatnonzero(starts == first).tolist():
-            offsets[c] = _offset(place[:, first], active[:, first], shift, c)
+            offsets[c] = _offset(place[:, first], active[:, first], shift, c) if given is None else given[c]
             shift[c] = offsets[c]
         known = ~np.isnan(shift)
         for k, c, more in _lags(place[known, first:stop], active[known, first:stop], shift, known, rate):

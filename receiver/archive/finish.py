@@ -17,6 +17,7 @@ from receiver.archive import axes, names
 from receiver.archive.axes import Lanes
 from receiver.archive.files import Files
 from receiver.archive.gaps import Stretch
+from receiver.archive.laying import Paces, lay
 from receiver.archive.names import PartKey
 from receiver.archive.outcome import judge
 from receiver.archive.publish import publish, put_final
@@ -67,6 +68,7 @@ class Facts:
     faults: tuple[Problem, ...] = ()
     problem: Problem | None = None
     anchors: tuple[int | None, ...] = ()
+    paces: Paces = ()
     notices: tuple[Problem, ...] = ()
 
 
@@ -231,7 +233,7 @@ def _in_order(marks: Iterable[Mark]) -> tuple[Mark, ...]:
 
 def _single(files: Files, facts: Facts) -> _Sound:
     rate = facts.draft.sample_rate
-    lanes = axes.lanes(facts.parts, facts.anchors, rate, None)
+    lanes = lay(files, facts.parts, facts.frames, facts.frames, facts.paces, facts.anchors, rate, None)
     upto = axes.reach(facts.frames, lanes)
     made = sound_of(files, facts.draft, facts.parts, lanes, upto, facts.frames, facts.stretches, None)
     if made.woven is None:
@@ -257,9 +259,10 @@ def _single(files: Files, facts: Facts) -> _Sound:
 def _several(files: Files, facts: Facts) -> _Sound:
     """The last segment is rolled as its predecessors were, then all are told of together."""
     anchor = facts.anchor_frame, facts.anchor_ns
-    segments = roll_rest(files, facts.draft, facts.parts, *anchor, facts.stretches, anchors=facts.anchors)
+    times = facts.anchors, facts.paces
+    segments = roll_rest(files, facts.draft, facts.parts, *anchor, facts.stretches, None, *times)
     segments.append(
-        roll(files, facts.draft, facts.parts, facts.frames, *anchor, facts.stretches, facts.frames, facts.anchors)
+        roll(files, facts.draft, facts.parts, facts.frames, *anchor, facts.stretches, facts.frames, *times)
     )
     begun = [segment for segment in segments if isinstance(segment.begins, int)]
     if not begun:

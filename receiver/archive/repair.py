@@ -16,6 +16,7 @@ from receiver.archive import commitlog, names
 from receiver.archive.files import Files
 from receiver.archive.finish import Facts, final_stem, finish, finished
 from receiver.archive.gaps import Stretch
+from receiver.archive.laying import Paces
 from receiver.archive.names import DEFAULT_PATTERN, PartKey, Spooled
 from receiver.archive.part import FRAME_OCTETS, LogKey
 from receiver.archive.publish import publish
@@ -23,6 +24,7 @@ from receiver.archive.roll import read_segment, roll_rest
 from receiver.archive.sidecar import Channel, Draft, Ending, Problem, Reason, Sidecar, decode, decode_draft
 
 Describe = Callable[[Draft, Sequence[bytes]], tuple[Channel, ...]]
+Pacing = Callable[[Sequence[bytes]], Paces]
 Told = Callable[[str, Problem], None]
 FAR: Final = 1 << 40  # frames, more than any recording has
 
@@ -42,13 +44,17 @@ class _Found:
 
 
 def repair(
-    files: Files, living: Collection[str], describe: Describe, told: Told = lambda name, problem: None
+    files: Files,
+    living: Collection[str],
+    describe: Describe,
+    told: Told = lambda name, problem: None,
+    pacing: Pacing = lambda notes: (),
 ) -> list[Sidecar]:
     """Bring every recording in spool to its end that is not among the ``living``; return their sidecars.
 
     ``describe(draft, notes)`` reads the worker's notes, by channel: what it knows of them, epochs in frames of the part
-    axes. ``told(name, problem)`` is told what was left alone: files that are not ours, and recordings that the disk did
-    not let finish (they stay for the next time).
+    axes; ``pacing(notes)`` tells of the channels' clocks. ``told(name, problem)`` is told what was left alone: files
+    that are not ours, and recordings that the disk did not let finish (they stay for the next time).
     """
     repaired: list[Sidecar] = []
     reached: dict[LogKey, int] | None = None
@@ -60,7 +66,7 @@ def repair(
         if reached is None or twins is None:
             reached, twins = _logs(files), _published(files)
         try:
-            repaired.append(_Repair(files, found, reached, describe, told).run(twins.get(found.recording_id)))
+            repaired.append(_Repair(files, found, reached, (describe, pacing), told).run(twins.get(found.recording_id)))
         except (OSError, ValueError, msgspec.MsgspecError) as error:
             said = f"Recording {found.recording_id} could not be finished: {error}"
             told(found.recording_id, Problem("not_repaired", said, "It stays in spool; the next start tries again."))
@@ -72,9 +78,11 @@ def repair(
 class _Repair:
     """One recording."""
 
-    def __init__(self, files: Files, found: _Found, reached: dict[LogKey, int], describe: Describe, told: Told) -> None:
+    def __init__(
+        self, files: Files, found: _Found, reached: dict[LogKey, int], reading: tuple[Describe, Pacing], told: Told
+    ) -> None:
         self._files, self._found, self._reached = files, found, reached
-        self._describe, self._told = describe, told
+        (self._describe, self._pacing), self._told = reading, told
         self._id = found.recording_id
 
     def run(self, twin: str | None) -> Sidecar:
@@ -96,12 +104,13 @@ class _Repair:
             return decode(octets)
         draft = self._draft()
         parts, frames = self._last(len(draft.channels))
-        channels = self._describe(draft, [self._notes(channel) for channel in range(max(1, len(draft.channels)))])
+        notes = [self._notes(channel) for channel in range(max(1, len(draft.channels)))]
+        channels, paces = self._describe(draft, notes), self._pacing(notes)
         anchor, anchors = _anchor(channels), _anchors(channels, len(parts), draft.sample_rate)
         if anchors:
             anchor = 0, min((each for each in anchors if each is not None), default=None)
         stretches = self._cut_off(parts, frames)
-        roll_rest(self._files, draft, parts, *anchor, stretches, self._believed, anchors)
+        roll_rest(self._files, draft, parts, *anchor, stretches, self._believed, anchors, paces)
         return finish(
             self._files,
             Facts(
@@ -117,6 +126,7 @@ class _Repair:
                 stretches=tuple(stretches),
                 faults=tuple(self._faults(parts, frames)),
                 anchors=anchors,
+                paces=paces,
             ),
         )
 

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from receiver.archive import sidecar
 from receiver.archive.pace import LEAST_SPAN_S, Pace, drift_ppm
-from receiver.media.columns import CLOCK_RATE, NoteKind
+from receiver.media.columns import CLOCK_RATE, NOTE, NoteKind
 from receiver.media.pacing import under_way
 from receiver.media.state import Records
 from receiver.wire.serial import widen
@@ -34,6 +34,11 @@ def paces(notes: Records, streams: Sequence[Any] = ()) -> tuple[Pace, ...]:
         for ssrc, begin, points in found
         if points
     )
+
+
+def of_notes(octets: Sequence[bytes]) -> tuple[tuple[Pace, ...], ...]:
+    """Rule C5: the same from notes alone, as they lie in spool, one file for each channel."""
+    return tuple(paces(np.frombuffer(mine[: len(mine) // NOTE.itemsize * NOTE.itemsize], NOTE)) for mine in octets)
 
 
 def of_stream(ssrc: int, paced: Sequence[Pace], notes: Records, streams: Sequence[Any] = ()) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from receiver.media.state import State
 from receiver.media.taps import Picture, Taps
 from receiver.media.timeline import Timeline
 from receiver.worker import story
+from receiver.worker.clocks import paces
 from receiver.worker.errands import Errands
 from receiver.worker.intake import Intake, Slots, clocks
 from receiver.worker.keeping import Keeping
@@ -109,6 +110,7 @@ class Closing:
         facts = finishing.Facts(
             draft=draft, parts=tuple(each.part.key for each in shelved), frames=end.frames,
             anchor_frame=self._horizon, anchor_ns=story.earliest(end.anchors), anchors=end.anchors,
+            paces=tuple(paces(mine, picture.streams) for mine, picture in zip(notes, pictures, strict=True)),
             first_packet_ns=story.earliest(heard_ns), ended_ns=end.wall_ns, ending=end.ending,
             channels=tuple(map(story.channel, pictures, notes, draft.channels)),
             stretches=tuple(

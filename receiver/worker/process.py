@@ -26,6 +26,7 @@ from receiver.net.slab import open_slab
 from receiver.net.tick import Tick
 from receiver.wire import rtp
 from receiver.worker import story
+from receiver.worker.clocks import of_notes
 from receiver.worker.closing import Closing
 from receiver.worker.desk import Desk
 from receiver.worker.errands import Errands
@@ -116,7 +117,7 @@ class Worker:
 
     async def _repair(self) -> None:
         living = {link.recording_of(name) for name in self.handover.held().keys() - self.desk.strangers.keys()}
-        repaired = await self.errands.insist("repair", repair, self._files, living, story.described, _told)
+        repaired = await self.errands.insist("repair", repair, self._files, living, story.described, _told, of_notes)
         self._say(link.Repaired([sidecar.encode(document) for document in repaired]))
         found = {document.recording_id for document in repaired}
         for name, slot in self.desk.strangers.items():

@@ -9,12 +9,14 @@ from receiver.archive import roll as rolls
 from receiver.archive.files import Files
 from receiver.archive.gaps import Stretch
 from receiver.archive.names import PartKey
+from receiver.archive.pace import Pace
 from receiver.archive.sidecar import Draft
 from receiver.media.columns import TapState
 from receiver.media.cutting import SETTLED_NS
 from receiver.media.state import State
 from receiver.media.timeline import Timeline
 from receiver.worker import story
+from receiver.worker.clocks import paces
 from receiver.worker.errands import Errands
 from receiver.worker.shelf import Shelf, read_notes
 
@@ -63,13 +65,15 @@ class Rolling:
         self._shelf.write_logs()
         await self._shelf.behind()
         stretches: list[Stretch] = []
+        paced: list[tuple[Pace, ...]] = []
         for each, count in zip(shelved, counts, strict=True):
             channel = each.part.channel
             notes = await self._errands.insist("notes", read_notes, self._files, draft.recording_id, count, channel)
             stretches += [*story.stretches(notes, channel), *each.unwritten]
+            paced.append(paces(notes))
         await self._errands.insist(
             "roll", rolls.roll, self._files, draft, before, ends, self._horizon, story.earliest(anchors), stretches,
-            None, anchors,
+            None, anchors, paced,
         )  # fmt: skip
         for each in shelved:
             self._shelf.close_before(each)

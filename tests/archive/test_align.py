@@ -24,7 +24,7 @@ def voice(talks: Sequence[Talk], absent: Sequence[tuple[int, int]] = ()) -> Voic
         cut = [(max(low, first), min(high, stop)) for low, high in absent if low < stop and high > first]
         return np.array(cut, np.int64).reshape(-1, 2)
 
-    return Voice(tuple(it.pace for it in talks), talks[-1].stop if talks else 0, within)
+    return Voice(tuple(it.pace for it in talks), 0, talks[-1].stop if talks else 0, within)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -81,9 +81,9 @@ def test_a15_a_side_that_begins_when_the_other_has_ended_lies_where_its_time_is(
     dice = np.random.default_rng(4)
     early, late = talk(60, 0, "quiet", dice), talk(60, 0, "quiet", dice, start_ns=100e9)
     courses = align([voice([late]), voice([early])], RATE)
-    assert courses[0] == Course(0, ())  # the first channel's axis is the woven one, though it began later
-    assert courses[1].offset == pytest.approx(-100 * RATE, abs=24)
-    assert courses[1].insertions == ()
+    assert courses[1] == Course(0, ())  # its axis is the common one, because it began first
+    assert courses[0].offset == pytest.approx(100 * RATE, abs=24)
+    assert courses[0].insertions == ()
 
 
 @pytest.mark.parametrize("gap", [40, 900])
@@ -158,9 +158,9 @@ def test_a15_whatever_the_points_say_courses_rise_and_silences_are_told(
         cuts = sorted(data.draw(st.sets(st.integers(1, len(steps)), max_size=3)))
         pieces = np.split(np.stack((frames, times), axis=1), cuts)
         paces = tuple(Pace(k % 2, int(piece[0, 0]), piece) for k, piece in enumerate(pieces) if len(piece))
-        voices.append(Voice(paces, int(frames[-1]) + PACKET, lambda first, stop: NONE))
+        voices.append(Voice(paces, 0, int(frames[-1]) + PACKET, lambda first, stop: NONE))
     courses = align(voices, RATE)
-    assert courses[0].offset == 0
+    assert min(course.offset for course in courses) == 0
     for course, mine in zip(courses, voices, strict=True):
         places = [at for at, _ in course.insertions]
         assert places == sorted(set(places))
@@ -168,12 +168,30 @@ def test_a15_whatever_the_points_say_courses_rise_and_silences_are_told(
         every = np.arange(0, mine.stop, 80)
         there = on_the_woven_axis(course, every)
         assert (np.diff(there) >= 80).all()
-        some = data.draw(st.integers(0, mine.stop - 1))
-        assert course.woven(some) == on_the_woven_axis(course, np.array([some]))[0]
 
 
-def test_a15_a_course_tells_frames_ends_and_silences() -> None:
-    course = Course(100, ((10, 80), (20, 160)))
-    assert [course.woven(frame) for frame in (0, 9, 10, 19, 20, 30)] == [100, 109, 190, 199, 360, 370]
-    assert [course.ending(frame) for frame in (10, 11, 20, 21)] == [110, 191, 200, 361]
-    assert course.silences() == [(110, 80), (200, 160)]
+def test_a15_in_a_later_file_channels_begin_where_it_begins_and_keep_together() -> None:
+    """Rule C7: all are cut at one moment. What the cut was wrong by is put right at once."""
+    dice = np.random.default_rng(10)
+    fast, slow = talk(1_800, 150, "24 ms", dice), talk(1_800, -150, "24 ms", dice)
+    cuts = [int(np.interp(900e9, it.sent, it.frames)) for it in (fast, slow)]
+    whole = [voice([fast]), voice([slow])]
+    later = [it._replace(first=cut) for it, cut in zip(whole, cuts, strict=True)]
+    offsets = [9_000_000 - cut for cut in cuts]
+    courses = align(later, RATE, offsets)
+    assert [course.offset for course in courses] == offsets
+    assert courses[0].insertions == ()
+    assert min(at for at, _ in courses[1].insertions) >= cuts[1]
+    assert len(courses[1].insertions) == pytest.approx(900 * 300e-6 * 100, abs=2)
+    assert apart_ms((courses[0], [fast]), (courses[1], [slow]), np.arange(901e9, 1_799e9, 1e9)).max() < 20
+    wrong = align(later, RATE, [offsets[0], offsets[1] - 800])
+    assert wrong[1].insertions[0] == (cuts[1], 800)
+    earlier = [it._replace(stop=cut) for it, cut in zip(whole, cuts, strict=True)]
+    assert all(at < cuts[1] for at, _ in align(earlier, RATE)[1].insertions)
+
+
+def test_a15_of_a_channel_that_has_nothing_in_this_file_nothing_is_made() -> None:
+    dice = np.random.default_rng(11)
+    one, other = talk(100, 150, "quiet", dice), talk(50, -150, "quiet", dice)
+    voices = [voice([one])._replace(first=60 * RATE), voice([other])._replace(first=60 * RATE, stop=60 * RATE)]
+    assert align(voices, RATE, [5, 7]) == [Course(5), Course(7)]
