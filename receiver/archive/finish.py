@@ -33,6 +33,7 @@ from receiver.archive.sidecar import (
     Noise,
     Outcome,
     Problem,
+    Reason,
     Sidecar,
     decode,
     encode,
@@ -259,8 +260,11 @@ def _several(files: Files, facts: Facts) -> _Sound:
     anchor = facts.anchor_frame, facts.anchor_ns
     segments = roll_rest(files, facts.draft, facts.parts, *anchor, facts.stretches, anchors=facts.anchors)
     segments.append(
-        roll(files, facts.draft, facts.parts, facts.frames, *anchor, facts.stretches, facts.frames, facts.anchors)
-    )
+        roll(
+            files, facts.draft, facts.parts, facts.frames, *anchor, facts.stretches, facts.frames, facts.anchors,
+            Reason.NOT_SENT,
+        )
+    )  # fmt: skip
     begun = [segment for segment in segments if isinstance(segment.begins, int)]
     if not begun:
         return _Sound()
