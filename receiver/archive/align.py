@@ -69,8 +69,8 @@ def align(voices: Sequence[Voice], rate: int, offsets: Sequence[int] | None = No
 
 
 class _Line(NamedTuple):
-    """When each frame of a channel was due: knots, both rising. ``begin`` and ``end`` of what is woven, and where epochs
-    begin in between (``edges``); ns."""
+    """When each frame of a channel was due: knots, both rising. ``begin`` and ``end`` are those of what is woven,
+    ``edges`` where epochs begin in between; ns."""
 
     frames: Floats
     times: Floats

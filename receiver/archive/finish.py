@@ -34,6 +34,7 @@ from receiver.archive.sidecar import (
     Noise,
     Outcome,
     Problem,
+    Reason,
     Sidecar,
     decode,
     encode,
@@ -258,12 +259,10 @@ def _single(files: Files, facts: Facts) -> _Sound:
 
 def _several(files: Files, facts: Facts) -> _Sound:
     """The last segment is rolled as its predecessors were, then all are told of together."""
-    anchor = facts.anchor_frame, facts.anchor_ns
-    times = facts.anchors, facts.paces
-    segments = roll_rest(files, facts.draft, facts.parts, *anchor, facts.stretches, None, *times)
-    segments.append(
-        roll(files, facts.draft, facts.parts, facts.frames, *anchor, facts.stretches, facts.frames, *times)
-    )
+    common, times = (facts.anchor_frame, facts.anchor_ns, facts.stretches), (facts.anchors, facts.paces)
+    segments = roll_rest(files, facts.draft, facts.parts, *common, None, *times)
+    last = roll(files, facts.draft, facts.parts, facts.frames, *common, facts.frames, *times, Reason.NOT_SENT)
+    segments.append(last)
     begun = [segment for segment in segments if isinstance(segment.begins, int)]
     if not begun:
         return _Sound()

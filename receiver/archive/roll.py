@@ -58,12 +58,13 @@ def sound_of(
     believed: Sequence[int],
     stretches: Iterable[Stretch],
     begins: int | None,
+    behind: Reason = Reason.NOT_SENT,
 ) -> Sound:
     """Weave one segment's parts, which lie in these lanes, up to frame ``upto`` of the shared axis.
 
     ``believed``: one past the last frame that each part should hold; what is missing of it is a ``write_failed``.
     ``begins``: the recording's frame 0 if an earlier segment had it, else it is looked for here (rule A2). Frames of
-    ``stretches`` are those of the part axes.
+    ``stretches`` are those of the part axes. ``behind`` a channel's end, beside others, is absent for this reason.
     """
     target = names.woven(parts[0].recording_id, parts[0].segment)
     span = axes.begin(lanes), upto
@@ -83,21 +84,21 @@ def sound_of(
     if woven is None:
         return Sound(None, (), missing)
     shift = woven.begins if begins is None else begins
-    told = [*_quiet(parts, woven, ends), *short, *stretches]
+    told = [*_quiet(parts, woven, ends, behind), *short, *stretches]
     return Sound(
         woven, in_order([explain(absent, channel, told, shift) for channel, absent in enumerate(woven.absent)]), missing
     )
 
 
-def _quiet(parts: Sequence[PartKey], woven: Woven, ends: Sequence[int]) -> Iterator[Stretch]:
-    """What a channel has beside others before it was ever heard, and behind its end: nobody sent it."""
+def _quiet(parts: Sequence[PartKey], woven: Woven, ends: Sequence[int], behind: Reason) -> Iterator[Stretch]:
+    """What a channel has beside others behind its end, and before it was ever heard: that nobody sent."""
     stop = woven.begins + woven.frames
     for channel, (key, absent, end) in enumerate(zip(parts, woven.absent, ends, strict=True)):
+        if len(parts) > 1 and end < stop:
+            yield Stretch(max(end, woven.begins), stop - max(end, woven.begins), channel, behind)
         if len(parts) > 1 and not key.first_frame and len(absent) and absent[0, 0] == woven.begins:
             heard = merged(absent)[0, 1]
             yield Stretch(woven.begins, int(heard) - woven.begins, channel, Reason.NOT_SENT)
-        if len(parts) > 1 and end < stop:
-            yield Stretch(max(end, woven.begins), stop - max(end, woven.begins), channel, Reason.NOT_SENT)
 
 
 def read_segment(files: Files, recording_id: str, index: int) -> Segment | None:
@@ -130,13 +131,14 @@ def roll(
     believed: Sequence[int] | None = None,
     anchors: Sequence[int | None] = (),
     paces: Paces = (),
+    behind: Reason = Reason.DRIFT,
 ) -> Segment:
     """Publish one segment as ``<name>.001.wav`` (``.flac``) and so on.
 
     ``ends`` are one past the last frame of each channel, in frames of the part axes; a number is that of all. Behind
     the last write of its parts. Segments in order, each once; after a kill at any point again with the same arguments:
     it ends with the same one name. ``believed`` are the ``ends``, where nothing else is told. ``anchors`` and
-    ``paces``: see `receiver.archive.laying`.
+    ``paces``: see `receiver.archive.laying`; ``behind``: see `sound_of`; a channel that goes on was cut where it lags.
     """
     recording_id, index = parts[0].recording_id, parts[0].segment
     segment = read_segment(files, recording_id, index)
@@ -150,7 +152,7 @@ def roll(
         lanes = lay(files, parts, each, trusted, paces, anchors, draft.sample_rate, before)
         upto = axes.reach(each, lanes)
         begins = earlier.begins if earlier and isinstance(earlier.begins, int) else None
-        sound = sound_of(files, draft, parts, lanes, upto, trusted, stretches, begins)
+        sound = sound_of(files, draft, parts, lanes, upto, trusted, stretches, begins, behind)
         written = files.stat(parts[0].name)
         fallback = moment(written.modified_ns) if written else UNSET
         segment = _describe(draft, index, upto, sound, earlier, (anchor_frame, anchor_ns), fallback)

@@ -1,19 +1,20 @@
 """Where the channels of a recording are cut at the same moment, so that a next segment begins for all of them (C7).
 
-Each channel's row has positions of its own. A position's moment is when it would arrive if the network delayed it as
-little as anything of late: the lower envelope of its transit says so, and follows the drift of the sender's clock.
+Each channel's row has positions of its own, and its sender a clock of its own. A position's moment is when it would
+arrive if the network delayed it as little as anything of late: the lower envelope of its transit says so. A channel
+that lags behind the foremost is cut as much earlier, in steps of 10 ms (rule A15): so the channels are level where the
+next segment begins, however long the one before was.
 """
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
-from receiver.media.columns import FAR, NS_PER_SAMPLE
+from receiver.media.columns import CLOCK_RATE, ENVELOPE_SECONDS, FAR, NS_PER_SAMPLE
 from receiver.media.state import State
 from receiver.media.timeline import Timeline
 
 SETTLED_NS = 2_000_000_000  # of silence: nothing that was overtaken is under way any more
+STEP = CLOCK_RATE // 100
+LEAST = ENVELOPE_SECONDS * CLOCK_RATE  # of a segment, for the envelope to be believed
 
 
 class Cutting:
@@ -40,13 +41,27 @@ class Cutting:
         """
         now = self._state.now
         heard = [tap for tap in taps if now.taps["first_ns"][tap] and now.rows["anchor_ns"][now.taps["row"][tap]]]
-        playout: NDArray[np.int64] = now.rows["playout"][now.taps["row"][heard]]
-        if not all(self.settled(tap, upto, now_ns) for tap, upto in zip(heard, playout.tolist(), strict=True)):
+        playout = {tap: int(now.rows["playout"][now.taps["row"][tap]]) for tap in heard}
+        if not all(self.settled(tap, upto, now_ns) for tap, upto in playout.items()):
             return None
-        moments = {tap: upto + self._transit(tap) for tap, upto in zip(heard, playout.tolist(), strict=True)}
-        moment = max(moments.values())
-        frames = {tap: self._frame(tap, moment - self._transit(tap)) for tap in heard}
-        return [frames.get(tap, 0) for tap in taps]
+        moment = max(upto + self._transit(tap) for tap, upto in playout.items())
+        begins = self._begins(heard)
+        reached = {tap: self._frame(tap, moment - self._transit(tap)) - begins[tap] for tap in heard}
+        front = max(reached.values())
+        lags = {tap: front - upto if front >= LEAST else 0 for tap, upto in reached.items()}
+        cut = {tap: begins[tap] + front - (lag // STEP * STEP if lag >= 2 * STEP else 0) for tap, lag in lags.items()}
+        return [cut.get(tap, 0) for tap in taps]
+
+    def _begins(self, heard: Sequence[int]) -> dict[int, int]:
+        """The frame of each tap at which the present segment began (`receiver.archive.axes` says the same): where it
+        was cut, or, of one that had not been heard by then, as it came beside the others."""
+        now = self._state.now
+        anchors = {tap: int(now.rows["anchor_ns"][now.taps["row"][tap]]) for tap in heard}
+        first_ns = min(anchors.values())
+        offsets = {tap: round((at - first_ns) * CLOCK_RATE / 1_000_000_000) for tap, at in anchors.items()}
+        cut = {tap: int(now.taps["segment_frame"][tap]) for tap in heard}
+        began = max((cut[tap] + offsets[tap] for tap in heard if cut[tap]), default=0)
+        return {tap: cut[tap] or began - offsets[tap] for tap in heard}
 
     def _frame(self, tap: int, position: int) -> int:
         return self._timeline.frame(int(self._state.now.taps["row"][tap]), position)
