@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 QUANTILE = 0.1
 STEEPEST = 500e-6  # no telephone's clock is that wrong; what looks steeper is a network
 LIKELY = 200e-6  # ... and nearly none is wronger than this: where a call was short, jitter looks like it
+SHORT_SPAN_S = 30  # within it no clock gets 10 ms away from another one, but jitter may look as if
 LEAST_SPAN_S = 300  # on shorter calls some milliseconds of jitter would pass for a drift
 _GOLDEN = (5**0.5 - 1) / 2
 _STEPS = 40  # of the golden section: 1e-3 shrinks to below 1e-11
@@ -41,10 +42,10 @@ def slope(paces: Sequence[Pace], rate: int) -> float:
 
     Negative: the sender's clock is fast.
     """
-    told = [_transit(pace, rate) for pace in paces if len(pace.points) > 1]
-    if not told:
+    told, span_s = [_transit(pace, rate) for pace in paces if len(pace.points) > 1], _span_s(paces)
+    if span_s < SHORT_SPAN_S:
         return 0.0
-    high = STEEPEST if _span_s(paces) >= LEAST_SPAN_S else LIKELY
+    high = STEEPEST if span_s >= LEAST_SPAN_S else LIKELY
     low = -high
     inner = [high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)]
     costs = [_cost(told, at) for at in inner]

@@ -274,3 +274,24 @@ async def test_c7_both_channels_go_on_in_the_next_file_without_a_missing_sample(
                     keep[gap.frame : gap.frame + gap.frames] = False
             assert np.array_equal(present[keep], each.truth)
         assert check(tmp_path) == []
+
+
+async def test_a15_sides_lie_beside_each_other_by_their_clocks_and_not_by_what_came_first(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    """All of the left side but one packet was half a second late: so says the one that was not."""
+    lines = pair(call)
+    async with office(tmp_path, memory) as one:
+        await one.open(*lines)
+        for each in lines:
+            each.talk(10)
+        one.hear()
+        stream = int(one.tap(lines[0])["stream"])
+        one.state.touch("streams", stream)
+        one.state.now.streams["pace_arrival_ns"][stream] -= 500_000_000
+        one.state.commit()
+        told = await one.close(lines[0])
+        left, right = (channel.streams[0].epochs[0].frame for channel in told.channels)
+        assert left == 0
+        assert right == pytest.approx(4_000, abs=400)  # the host's own delay between the two
+        assert told.outcome == "complete"
