@@ -93,6 +93,13 @@ class Open(Struct, frozen=True, tag=True):
     channels: int = 1
 
 
+class Ear(Struct, frozen=True, tag=True):
+    """Follows an `Open`: the socket that travels along is where RTCP of this tap comes (rule A13)."""
+
+    slot: int
+    recording_id: str
+
+
 class Answer(Struct, frozen=True, tag=True):
     """The relay's answer is there (rule B1): read the socket from now on."""
 
@@ -266,7 +273,7 @@ class Repaired(Struct, frozen=True, tag=True):
     sidecars: list[bytes]
 
 
-ToWorker = Configure | Open | Answer | Source | Amend | Close | Forget | Loudness
+ToWorker = Configure | Open | Ear | Answer | Source | Amend | Close | Forget | Loudness
 ToControl = Mapped | Ready | Opened | Refused | Happened | Report | Finished | Repaired
 
 

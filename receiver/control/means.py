@@ -16,7 +16,7 @@ class Berth(NamedTuple):
 
     ``socket`` stays control's (it has a ``fileno``); ``uri`` is what stands in front of it for a ``ws`` device, with a
     secret in it, and ``uri_digest`` what is kept of that; ``source`` who alone may send to it, None where the tap's
-    policy decides. ``release`` gives it back.
+    policy decides. ``ear`` is a second socket like the first, for RTCP alone. ``release`` gives it back.
     """
 
     number: int
@@ -25,6 +25,7 @@ class Berth(NamedTuple):
     uri: str | None = None
     source: tuple[str, int] | None = None
     uri_digest: str | None = None
+    ear: Any = None
 
 
 class NotNow(Exception):

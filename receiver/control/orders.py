@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from receiver import link
+from receiver.control.means import Berth
 from receiver.control.taps import Counts, Ending, Tap
 from receiver.ledger.rows import Seat, TapRow
 
@@ -31,6 +32,13 @@ def opening(tap: Tap) -> link.Open:
         channel=tap.channel,
         channels=len(tap.sides) or 1,
     )
+
+
+def openings(tap: Tap, berth: Berth) -> Iterator[tuple[link.ToWorker, tuple[int, ...]]]:
+    """All that a worker must be told to record it, each with the sockets that go along."""
+    yield opening(tap), (berth.socket.fileno(),)
+    if berth.ear is not None:
+        yield link.Ear(tap.slot, tap.recording_id), (berth.ear.fileno(),)
 
 
 def control_id(tap: Tap) -> str | None:

@@ -4,7 +4,6 @@ Each socket is also given to the service manager as soon as it is there, under i
 becomes of this process, the next one gets it back, with what queued in it meanwhile.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
@@ -47,11 +46,7 @@ class Berths:
         Raises ``ValueError`` and ``OSError`` where they are not that.
         """
         if tap.wish.device != "ws":
-            if len(descriptors) != 1:
-                for descriptor in descriptors:
-                    os.close(descriptor)
-                raise ValueError(f"expected one socket, found {len(descriptors)}")
-            return self._at(self._ports.adopt(tap.port, descriptors[0]))
+            return self._at(self._ports.adopt(tap.port, descriptors))
         pair = adopt_pair(tap.port, descriptors)
         if self._door is None or tap.uri_digest is None:
             pair.close()
@@ -76,7 +71,8 @@ class Berths:
         except OSError as error:
             which = "no port can" if fixed is None else f"port {fixed} cannot"
             raise NotNow("no_port", f"{which} be bound: {error.strerror}", 10) from error
-        self._keeper.store(str(port.number), port.socket.fileno())
+        ear = () if port.ear is None else (port.ear.fileno(),)
+        self._keeper.store(str(port.number), port.socket.fileno(), *ear)
         return self._at(port)
 
     def _behind_the_door(self, wish: Wish, door: WsDoor) -> Berth:
@@ -91,7 +87,7 @@ class Berths:
 
     def _at(self, port: Port) -> Berth:
         close = partial(self._ports.give_back, port)
-        return Berth(port.number, port.socket, partial(self._release, str(port.number), close))
+        return Berth(port.number, port.socket, partial(self._release, str(port.number), close), ear=port.ear)
 
     def _before(self, pair: Pair, door: WsDoor, uri: str | None, digest: str) -> Berth:
         def close() -> None:

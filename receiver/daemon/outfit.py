@@ -86,7 +86,8 @@ def limits(settings: Settings) -> Limits:
 def ports(settings: Settings) -> Ports:
     """The pool of UDP ports."""
     pool = settings.media.port_range
-    return Ports(settings.media.bind, pool[0], pool[-1], step=pool.step, cooldown_s=settings.media.cooldown_s)
+    media, ears = settings.media, settings.media.rtcp == "both"
+    return Ports(media.bind, pool[0], pool[-1], step=pool.step, ears=ears, cooldown_s=media.cooldown_s)
 
 
 async def cooling(settings: Settings, clerk: Clerk, open_taps: Sequence[TapRow], unix_ns: int) -> dict[int, float]:

@@ -29,6 +29,7 @@ from receiver.worker import story
 from receiver.worker.clocks import of_notes
 from receiver.worker.closing import Closing
 from receiver.worker.desk import Desk
+from receiver.worker.ears import Ears
 from receiver.worker.errands import Errands
 from receiver.worker.filters import Filters
 from receiver.worker.handover import Handover
@@ -72,6 +73,7 @@ class Worker:
             self._commit_failed, self._slow,
         )  # fmt: skip
         self.intake = Intake(state, pipeline, drain, slab, self._news)
+        self.ears = Ears(state, pipeline.reporting)
         self.filters = Filters(state, self.intake, configure.allow)
         self.keeping = Keeping(
             state, pipeline, drain, taps, self.shelf, self.commit, configure.segment_frames, self._roll
@@ -88,7 +90,7 @@ class Worker:
         )  # fmt: skip
         self.desk = Desk(
             configure, state, taps, pipeline.sources, self.intake, self.filters, starting, self.rolling, self.closing,
-            self.errands, files, say,
+            self.errands, files, say, self.ears,
         )  # fmt: skip
         self.tick = Tick(self._loop, configure.tick_ns, self.slice)
         self.reports = Reports(state, self.tick, self.shelf.writer, self.commit)
@@ -106,6 +108,7 @@ class Worker:
     def start(self) -> None:
         """Begin to read, and to report."""
         self.tick.start()
+        self.ears.start(self._loop)
         self._loop.call_later(REPORT_S, self._report)
 
     async def begin(self, ready: link.Ready) -> None:
@@ -145,6 +148,7 @@ class Worker:
         False: the disk did not answer in time, and what was received last may not be durable.
         """
         self.tick.stop()
+        self.ears.stop()
         everyone = self.intake.everyone()
         if self._configure.kept:
             self.keeping.drain(everyone, time.monotonic_ns())

@@ -250,7 +250,7 @@ def test_d7_a_socket_of_an_earlier_process_is_taken_over_with_what_queued_in_it(
     descriptor = os.dup(left.socket.fileno())
     left.socket.close()
     ports = Ports("127.0.0.1", 27_000, 27_003, cooldown_s=0)
-    port = ports.adopt(left.number, descriptor)
+    port = ports.adopt(left.number, [descriptor])
     assert port.socket.recv(99) == b"queued"
     assert port.granted_octets == left.granted_octets
     others = [ports.take() for _ in range(3)]
@@ -265,7 +265,7 @@ def test_d7_another_socket_than_that_is_refused_and_closed() -> None:
     for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
         descriptor = socket.socket(socket.AF_INET, kind).detach()
         with pytest.raises(ValueError, match="expected a UDP socket of port 27000"):
-            ports.adopt(27_000, descriptor)
+            ports.adopt(27_000, [descriptor])
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
     assert ports.free == 4
