@@ -20,7 +20,7 @@ from receiver.endpoints import endpoint
 from receiver.ledger.clerk import Clerk
 from receiver.ledger.rows import Summary, TapRow
 from receiver.net.ports import Ports
-from receiver.settings import ConfigError, Settings
+from receiver.settings import ConfigError, Media, Settings
 
 OPENING_NS: Final = 5 * SECOND  # how long a POST waits for rule C1
 SPARE_DESCRIPTORS: Final = 256
@@ -130,9 +130,10 @@ def require_bindable(address: str) -> None:
         ) from error
 
 
-def raise_descriptor_limit(taps: int) -> None:
-    """A socket for each tap, and as many again on their way to a worker; workers inherit the limit."""
-    wanted = 2 * taps + SPARE_DESCRIPTORS
+def raise_descriptor_limit(media: Media) -> None:
+    """A socket for each tap, or two, and as many again on their way to a worker; workers inherit the limit."""
+    taps, each = media.max_taps, 2 if media.rtcp == "both" else 1
+    wanted = 2 * each * taps + SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return

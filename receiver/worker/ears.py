@@ -42,9 +42,12 @@ class Ears:
         self._timer = loop.call_later(EVERY_S, self._again, loop)
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Listen no more, and let go of all sockets. Twice is once."""
         if self._timer is not None:
             self._timer.cancel()
+        for slot in list(self._sockets):
+            self.release(slot)
+        self._ready.close()
 
     def attach(self, slot: int, descriptor: int) -> None:
         """This tap's port + 1; the descriptor is ours. One from before is closed."""
