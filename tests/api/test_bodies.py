@@ -78,6 +78,7 @@ def test_a_device_may_say_codec_and_ptime_or_be_a_bare_word() -> None:
         ({"srtp": SrtpBody("AES_CM_128_HMAC_SHA1_80", "hush")}, "not_in_this_version", "srtp: this version"),
         ({"codec": "OPUS"}, "not_in_this_version", 'codec "OPUS"'),
         ({"device": DeviceBody(codec="OPUS")}, "not_in_this_version", 'codec "OPUS"'),
+        ({"layout": "stereo", "direction": "speak"}, "direction", "found 'speak'"),
         ({"codec": "G722"}, "codec", "expected one of PCMU, PCMA, found 'G722'"),
         ({"codec": "PCMU", "device": DeviceBody(codec="PCMA")}, "codec", "'PCMU' in the body, 'PCMA' in the device"),
         ({"ptime": 20, "device": DeviceBody(ptime=30)}, "ptime", "20 in the body, 30 in the device"),
