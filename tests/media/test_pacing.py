@@ -148,3 +148,29 @@ def test_a15_of_many_taps_each_has_its_own() -> None:
     assert np.array_equal(
         rig.state.live.taps["notes"], [len([s for s in rig.notes() if s["tap"] == t]) for t in range(3)]
     )
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a15_what_lies_before_a_splice_is_not_taken_for_less_delayed(closed: bool) -> None:
+    """A clock stood still (rule A17): a packet from before it, late, would seem to have come before it was sent."""
+    rig = Rig(strict=False)
+    rig.open()
+    rig.run(talk(50), finish=False)
+    now, stream = rig.state.now, int(rig.tap()["stream"])
+    row = int(now.streams["row"][stream])
+    rig.pipeline.timeline.splice(row, 10_000, 8_000)
+    now.streams["pace_arrival_ns"][stream] = 0
+    position = np.array([9_840, 10_160])
+    arrival_ns = START + np.array([1_000_000_000, 2_000_000_000])
+    if closed:
+        zero = np.zeros(1, np.int64)
+        rig.pipeline.clock.pacing.hear_all(np.array([stream]), zero, np.zeros(2, np.int64), position, arrival_ns)
+    else:
+        for k in range(2):
+            rig.pipeline.clock.pacing.hear(stream, int(position[k]), int(arrival_ns[k]))
+    assert under_way(now.streams[stream]) == (18_160, START + 2_000_000_000)
+    if closed:
+        rig.pipeline.clock.pacing.hear_all(np.array([stream]), zero, zero, position[:1], arrival_ns[:1])
+    else:
+        rig.pipeline.clock.pacing.hear(stream, int(position[0]), int(arrival_ns[0]))
+    assert under_way(now.streams[stream]) == (18_160, START + 2_000_000_000)

@@ -96,6 +96,23 @@ def test_a13_rtcp_latches_nobody(policy: Policy) -> None:
     assert told(rig) == []
 
 
+def test_a13_a_source_that_is_meant_no_longer_is_not_listened_to() -> None:
+    rig = talking()
+    rig.pipeline.sources.retarget(0, Policy.EXACT, STRANGER)
+    rig.commit()
+    rig.step([said(sr(7, NOON) + bye(7))])
+    assert told(rig) == []
+
+
+def test_a13_of_a_stream_on_probation_nothing_is_kept() -> None:
+    """It may never be heard."""
+    rig = talking()
+    rig.step(talk(1, START + SECOND, ssrc=8, sequence=7))
+    rig.step([said(sr(8, NOON) + sdes((8, [(1, b"x")])) + bye(8))])
+    assert told(rig) == []
+    assert not rig.state.live.streams["reports"].any()
+
+
 def test_a13_off_means_that_nothing_is_read_and_all_is_counted() -> None:
     rig = Rig()
     rig.pipeline = Pipeline(rig.state, HORIZON, rtp.payload_kinds(), [], rtcp=False)

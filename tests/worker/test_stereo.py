@@ -247,6 +247,13 @@ async def test_c7_both_channels_go_on_in_the_next_file_without_a_missing_sample(
     tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rolling, "LOOK_AGAIN_S", 0.0)
+    real, paced = rolling.rolls.roll, []
+
+    def watched(*given: Any) -> Any:
+        paced.append([[len(pace.points) for pace in mine] for mine in given[-1]])
+        return real(*given)
+
+    monkeypatch.setattr(rolling.rolls, "roll", watched)
     lines = pair(call)
     async with office(tmp_path, memory, segment_frames=4_000) as one:
         await one.open(*lines)
@@ -261,6 +268,7 @@ async def test_c7_both_channels_go_on_in_the_next_file_without_a_missing_sample(
             await one.commit()
             one.hear()
         told = await one.close(lines[0])
+        assert paced[:3] == [[[1], [1]]] * 3, "what was known of their clocks by then: their beginning"
         assert (told.outcome, len(told.parts), told.file) == ("complete", 4, None)
         assert {gap.reason for gap in told.gaps} <= {"not_sent"}
         whole = frames(one, lines[0])
