@@ -160,17 +160,15 @@ def test_a15_what_lies_before_a_splice_is_not_taken_for_less_delayed(closed: boo
     row = int(now.streams["row"][stream])
     rig.pipeline.timeline.splice(row, 10_000, 8_000)
     now.streams["pace_arrival_ns"][stream] = 0
-    position = np.array([9_840, 10_160])
-    arrival_ns = START + np.array([1_000_000_000, 2_000_000_000])
-    if closed:
-        zero = np.zeros(1, np.int64)
-        rig.pipeline.clock.pacing.hear_all(np.array([stream]), zero, np.zeros(2, np.int64), position, arrival_ns)
-    else:
-        for k in range(2):
+    position = np.array([9_840, 10_160, 9_860])
+    arrival_ns = START + np.array([1_000_000_000, 2_000_000_000, 1_000_100_000])
+    expected = [None, (18_160, START + 2_000_000_000), (18_160, START + 2_000_000_000)]
+    zero = np.zeros(1, np.int64)
+    for k in range(3):
+        if closed:
+            rig.pipeline.clock.pacing.hear_all(
+                np.array([stream]), zero, zero, position[k : k + 1], arrival_ns[k : k + 1]
+            )
+        else:
             rig.pipeline.clock.pacing.hear(stream, int(position[k]), int(arrival_ns[k]))
-    assert under_way(now.streams[stream]) == (18_160, START + 2_000_000_000)
-    if closed:
-        rig.pipeline.clock.pacing.hear_all(np.array([stream]), zero, zero, position[:1], arrival_ns[:1])
-    else:
-        rig.pipeline.clock.pacing.hear(stream, int(position[0]), int(arrival_ns[0]))
-    assert under_way(now.streams[stream]) == (18_160, START + 2_000_000_000)
+        assert under_way(now.streams[stream]) == expected[k]
