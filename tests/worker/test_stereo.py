@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from receiver import link
+from receiver.archive import roll as rolls
 from receiver.archive.check import check
 from receiver.media.columns import TapState
 from receiver.worker import rolling
@@ -247,13 +248,13 @@ async def test_c7_both_channels_go_on_in_the_next_file_without_a_missing_sample(
     tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rolling, "LOOK_AGAIN_S", 0.0)
-    real, paced = rolling.rolls.roll, []
+    real, paced = rolls.roll, []
 
     def watched(*given: Any) -> Any:
         paced.append([[len(pace.points) for pace in mine] for mine in given[-1]])
         return real(*given)
 
-    monkeypatch.setattr(rolling.rolls, "roll", watched)
+    monkeypatch.setattr(rolls, "roll", watched)
     lines = pair(call)
     async with office(tmp_path, memory, segment_frames=4_000) as one:
         await one.open(*lines)
