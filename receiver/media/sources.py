@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from receiver.media import lines
 from receiver.media.address import NOWHERE, Source
+from receiver.media.beside import Beside
 from receiver.media.clock import SLACK, Clock, Packet
 from receiver.media.columns import ADDRESS, FAR, NS_PER_SAMPLE, Flaw, NoteKind, Policy, Role, TapState, Trust
 from receiver.media.joining import Joining
@@ -48,7 +49,8 @@ class Claim(NamedTuple):
 
 
 class News(NamedTuple):
-    """Something that the worker acts on or tells: receiving, source_changed, source_conflict, silent, epoch, dtmf."""
+    """Something that the worker acts on or tells: receiving, source_changed, source_conflict, silent, epoch, dtmf,
+    second_ssrc."""
 
     tap: int
     event: str
@@ -78,6 +80,7 @@ class Sources:
         self._state, self._journal, self._clock, self._joining = state, journal, clock, joining
         self._networks = [ipaddress.ip_network(network, strict=False) for network in allow]
         self._wait_ns = clock.horizon * NS_PER_SAMPLE
+        self._beside = Beside(state, joining, self._wait_ns)
         self.news: list[News] = []
 
     # -- matching
@@ -129,10 +132,11 @@ class Sources:
         highest, newest = int(record["statistics"]["highest_sequence"]), int(record["timestamp"])
         moved = widen(highest, packets.sequence16, 16) - highest
         timestamp = widen(newest, packets.timestamp32, 32)
-        if record["role"] == Role.LIVE:  # an outage of the network: both went on, and not for longer than it took
-            passed = (packets.arrival_ns - int(record["arrival_ns"])) // NS_PER_SAMPLE
-            return np.asarray((moved > 0) & (np.abs(timestamp - newest - passed) < SLACK))
         near = np.abs(moved) < FAR_SEQUENCE
+        if record["role"] == Role.LIVE:  # an outage of the network: both went on, and not for longer than it took
+            beside = self._state.now.taps["stream"][record["tap"]] != stream  # rule A12: nobody matched it before
+            passed = (packets.arrival_ns - int(record["arrival_ns"])) // NS_PER_SAMPLE
+            return np.asarray(((moved > 0) & (np.abs(timestamp - newest - passed) < SLACK)) | (near & beside))
         if record["role"] == Role.PAST:
             near &= lines.spoken(record) & (timestamp + int(record["offset"]) + packets.size <= int(record["limit"]))
         return np.asarray(near)
@@ -249,9 +253,14 @@ class Sources:
             self._joining.begin(stream, tap)
         else:
             old = int(record["stream"])
-            if old >= 0 and not last_call and now_ns - int(now.streams["heard_ns"][old]) < self._wait_ns:
+            alive = old >= 0 and now_ns - int(now.streams["heard_ns"][old]) < self._wait_ns
+            if before == source and self._beside.overlap(stream, old, alive, last_call):
+                return self._accompany(stream, tap, source, now_ns)
+            if alive and not last_call:
                 return Verdict.PROBATION
             verdict = self._joining.join(stream, tap)
+            if verdict == Verdict.EPOCH_LIMIT and self._beside.returns(stream, tap):  # a pair that takes turns, and no change
+                return self._accompany(stream, tap, source, now_ns)
             if verdict != Verdict.ACCEPTED:
                 return verdict
         record["stream"], record["trust"], record["source"] = stream, claim.trust, tuple(source)
@@ -269,6 +278,12 @@ class Sources:
         self._say(tap, "receiving" if before == NOWHERE else "source_changed", source)
         self._joining.dismiss(tap)
         return Verdict.ACCEPTED
+
+    def _accompany(self, stream: int, tap: int, source: Source, now_ns: int) -> Verdict:
+        verdict = self._beside.admit(stream, tap, now_ns)
+        if verdict == Verdict.ACCEPTED:
+            self._say(tap, "second_ssrc", source)
+        return verdict
 
     def retarget(self, tap: int, policy: Policy, announced: Source, now_ns: int | None = None) -> None:
         """Rule B5: the API tells a new source. What is latched and no longer meant loses its place at once.
@@ -320,7 +335,7 @@ class Sources:
             streams["run_packets"][still] = 0
 
     def _give_up(self, stream: int) -> None:
-        """A candidate's time is over. If it was a second SSRC of the source itself, that must be known (rule A12)."""
+        """A candidate's time is over. If it was one more SSRC of the source itself than live (rule A12), that is said."""
         record = self._state.now.streams[stream]
         tap = int(record["tap"])
         taps = self._state.now.taps
