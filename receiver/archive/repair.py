@@ -16,13 +16,13 @@ from receiver.archive import commitlog, names
 from receiver.archive.files import Files
 from receiver.archive.finish import Facts, final_stem, finish, finished
 from receiver.archive.gaps import Stretch
-from receiver.archive.names import DEFAULT_PATTERN, PartKey, Spooled
+from receiver.archive.names import DEFAULT_PATTERN, PartKey, Spooled, in_the_file
 from receiver.archive.part import FRAME_OCTETS, LogKey
 from receiver.archive.publish import publish
 from receiver.archive.roll import read_segment, roll_rest
 from receiver.archive.sidecar import Channel, Draft, Ending, Problem, Reason, Sidecar, decode, decode_draft
 
-Describe = Callable[[Draft, Sequence[bytes]], tuple[Channel, ...]]
+Describe = Callable[[Draft, Sequence[bytes], Sequence[int]], tuple[Channel, ...]]
 Told = Callable[[str, Problem], None]
 FAR: Final = 1 << 40  # frames, more than any recording has
 
@@ -46,9 +46,9 @@ def repair(
 ) -> list[Sidecar]:
     """Bring every recording in spool to its end that is not among the ``living``; return their sidecars.
 
-    ``describe(draft, notes)`` reads the worker's notes, by channel: what it knows of them, epochs in frames of the part
-    axes. ``told(name, problem)`` is told what was left alone: files that are not ours, and recordings that the disk did
-    not let finish (they stay for the next time).
+    ``describe(draft, notes, channels)`` reads the worker's notes, by tap: what it knows of the channels that there are
+    parts of (`PartKey`), epochs in frames of the part axes. ``told(name, problem)`` is told what was left alone: files
+    that are not ours, and recordings that the disk did not let finish (they stay for the next time).
     """
     repaired: list[Sidecar] = []
     reached: dict[LogKey, int] | None = None
@@ -95,8 +95,9 @@ class _Repair:
             self._files.write_durably(names.done(self._id), octets)
             return decode(octets)
         draft = self._draft()
-        parts, frames = self._last(len(draft.channels))
-        channels = self._describe(draft, [self._notes(channel) for channel in range(max(1, len(draft.channels)))])
+        parts, frames = self._last(max(1, len(draft.channels)))
+        notes = [self._notes(channel) for channel in range(max(1, len(draft.channels)))]
+        channels = self._describe(draft, notes, [part.channel for part in parts])
         anchor, anchors = _anchor(channels), _anchors(channels, len(parts), draft.sample_rate)
         if anchors:
             anchor = 0, min((each for each in anchors if each is not None), default=None)
@@ -144,8 +145,8 @@ class _Repair:
             first, upto = before.upto if before else 0, segment.upto if segment else 0
             return (PartKey(self._id, 0, woven, first),), (upto,)
         there = {key.channel: key for key in keys if key.segment == last}
-        many = max(channels, 1, *(channel + 1 for channel in there))
-        parts = tuple(there.get(channel, PartKey(self._id, channel, last, 0)) for channel in range(many))
+        numbers = in_the_file({*range(channels), *(key.channel for key in keys)})
+        parts = tuple(there.get(channel, PartKey(self._id, channel, last, 0)) for channel in numbers)
         return parts, tuple(self._believed(part) for part in parts)
 
     def _notes(self, channel: int) -> bytes:
@@ -164,13 +165,13 @@ class _Repair:
 
     def _cut_off(self, parts: Sequence[PartKey], frames: tuple[int, ...]) -> list[Stretch]:
         """What lies behind a part's last commit and before the end of the recording was lost by the restart."""
-        stretches = []
-        for part, end in zip(parts, frames, strict=True):
+        stretches, numbers = [], {part.channel: number for number, part in enumerate(parts)}
+        for number, end in enumerate(frames):
             if len(parts) == 1 or end > 0:  # of a channel that nothing is known of nothing can be said
-                stretches.append(Stretch(0, FAR, part.channel, Reason.RESTART))
+                stretches.append(Stretch(0, FAR, number, Reason.RESTART))
         for part in self._found.part_keys():
             believed = self._believed(part) - part.first_frame
-            stretches.append(Stretch(part.first_frame, believed, part.channel, Reason.LOST))
+            stretches.append(Stretch(part.first_frame, believed, numbers.get(part.channel, 0), Reason.LOST))
         return stretches
 
     def _faults(self, parts: tuple[PartKey, ...], frames: tuple[int, ...]) -> Iterable[Problem]:

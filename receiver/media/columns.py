@@ -255,7 +255,7 @@ ROW = np.dtype(
         ("transit", "i8"),  # least transit of the last stream that was retired from it
         ("anchor_ns", "i8"),  # monotonic arrival of the first packet, whose position is the horizon (rule A2)
         ("anchor_wall_ns", "i8"),
-        ("further", "i4"),  # rule A12: which channel of its tap it is beside the tap's own row; 0: that one, or probation
+        ("further", "i4"),  # rule A12: which channel of its tap it is beside the tap's own row; 0: that, or probation
         ("stream", "i4"),  # of a further one: the latest stream
         ("segment_frame", "i8"),  # of a further one, as the tap's (rule C7)
         ("segment_before", "i8"),

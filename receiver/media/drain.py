@@ -39,7 +39,8 @@ class Drain:
         """Taps with something to hand on, their rows, and up to which position; at the ``ending`` all of it."""
         now = self._state.now
         taps = taps[(now.taps["first_ns"][taps] > 0) & (now.taps["row"][taps] >= 0)]
-        row, stream, heard_ns = now.taps["row"][taps].astype(np.int64), now.taps["stream"][taps], now.taps["heard_ns"][taps]
+        row, stream = now.taps["row"][taps].astype(np.int64), now.taps["stream"][taps]
+        heard_ns = now.taps["heard_ns"][taps]
         further = self._further(now, taps)
         if further.size:  # rule A12: rare
             also = now.rows["stream"][further]

@@ -107,8 +107,8 @@ class Joining:
         return Verdict.ACCEPTED
 
     def join(self, stream: int, tap: int, further: int | None = None) -> Verdict:
-        """Rules A11, B5: go on in the tap's row (or a ``further`` one), anchored by arrival. Not ACCEPTED: no room or no
-        epoch is left now."""
+        """Rules A11, B5: go on in the tap's row (or a ``further`` one), anchored by arrival. Not ACCEPTED: no room or
+        no epoch is left now."""
         now = self._state.now
         record = now.streams[stream]
         row, mine, old = int(now.taps["row"][tap]), int(record["row"]), int(now.taps["stream"][tap])
@@ -182,8 +182,9 @@ class Joining:
         record = self._state.now.streams[stream]
         tap, statistics = int(record["tap"]), record["statistics"]
         self._journal.note(
-            tap, NoteKind.STREAM, int(record["row"]), ssrc=record["ssrc"], law=record["law"], source=record["source"], statistics=statistics
-        )
+            tap, NoteKind.STREAM, int(record["row"]), ssrc=record["ssrc"], law=record["law"], source=record["source"],
+            statistics=statistics,
+        )  # fmt: skip
         self._state.touch("taps", tap)
         buried = self._state.now.taps["buried"][tap]
         for field in BURIED:

@@ -34,8 +34,8 @@ class Journal:
         return True
 
     def note(self, tap: int, kind: NoteKind, row: int | None = None, **fields: Any) -> None:
-        """Log one note about a tap's recording; on a full log the newest are dropped, and the tap says so. ``row`` tells
-        of which of the tap's channels."""
+        """Log one note about a tap's recording; on a full log the newest are dropped, and the tap says so. ``row``
+        tells of which of the tap's channels."""
         state = self._state
         head = int(state.now.world["notes"][0])
         state.touch("taps", tap)

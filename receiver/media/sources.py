@@ -79,8 +79,7 @@ class Sources:
     def __init__(self, state: State, journal: Journal, clock: Clock, joining: Joining, allow: list[str]) -> None:
         self._state, self._journal, self._clock, self._joining = state, journal, clock, joining
         self._networks = [ipaddress.ip_network(network, strict=False) for network in allow]
-        self._wait_ns = clock.horizon * NS_PER_SAMPLE
-        self._beside = Beside(state, joining, self._wait_ns)
+        self._beside = Beside(state, joining, clock.horizon * NS_PER_SAMPLE)
         self.news: list[News] = []
 
     # -- matching
@@ -252,16 +251,10 @@ class Sources:
         if not record["first_ns"] or now.rows["low"][record["row"]] == FAR:
             self._joining.begin(stream, tap)
         else:
-            old = int(record["stream"])
-            alive = old >= 0 and now_ns - int(now.streams["heard_ns"][old]) < self._wait_ns
-            if before == source and self._beside.overlap(stream, old, alive, last_call):
-                return self._accompany(stream, tap, source, now_ns)
-            if alive and not last_call:
-                return Verdict.PROBATION
-            verdict = self._joining.join(stream, tap)
-            if verdict == Verdict.EPOCH_LIMIT and self._beside.returns(stream, tap):  # a pair that takes turns, and no change
-                return self._accompany(stream, tap, source, now_ns)
-            if verdict != Verdict.ACCEPTED:
+            verdict, beside = self._beside.take_over(stream, tap, before == source, now_ns, last_call)
+            if beside and verdict == Verdict.ACCEPTED:
+                self._say(tap, "second_ssrc", source)
+            if beside or verdict != Verdict.ACCEPTED:
                 return verdict
         record["stream"], record["trust"], record["source"] = stream, claim.trust, tuple(source)
         record["heard_ns"] = max(int(record["heard_ns"]), int(now.streams["heard_ns"][stream]))
@@ -278,12 +271,6 @@ class Sources:
         self._say(tap, "receiving" if before == NOWHERE else "source_changed", source)
         self._joining.dismiss(tap)
         return Verdict.ACCEPTED
-
-    def _accompany(self, stream: int, tap: int, source: Source, now_ns: int) -> Verdict:
-        verdict = self._beside.admit(stream, tap, now_ns)
-        if verdict == Verdict.ACCEPTED:
-            self._say(tap, "second_ssrc", source)
-        return verdict
 
     def retarget(self, tap: int, policy: Policy, announced: Source, now_ns: int | None = None) -> None:
         """Rule B5: the API tells a new source. What is latched and no longer meant loses its place at once.
@@ -335,7 +322,7 @@ class Sources:
             streams["run_packets"][still] = 0
 
     def _give_up(self, stream: int) -> None:
-        """A candidate's time is over. If it was one more SSRC of the source itself than live (rule A12), that is said."""
+        """A candidate's time is over. If it was one more SSRC of the source itself (rule A12), that must be known."""
         record = self._state.now.streams[stream]
         tap = int(record["tap"])
         taps = self._state.now.taps
@@ -347,8 +334,8 @@ class Sources:
 
     def pressed(self, keys: list[Pressed]) -> None:
         """Tell of keys."""
-        taps = self._state.now.taps
-        self.news += [News(key.tap, "dtmf", Source.read(taps["source"][key.tap]), key) for key in keys]
+        sources = self._state.now.taps["source"]
+        self.news += [News(key.tap, "dtmf", Source.read(sources[key.tap]), key) for key in keys]
 
     def _say(self, tap: int, event: str, source: Source) -> None:
         self.news.append(News(tap, event, source))

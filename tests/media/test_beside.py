@@ -36,8 +36,8 @@ def test_a12_two_ssrcs_alive_at_once_are_two_parts_each_exact() -> None:
     assert channels(rig) == [truth(one, 5_000), truth(two, 1 << 30)]
     assert rig.tap()["flaws"] == 0
     assert [news.event for news in rig.news] == ["receiving", "second_ssrc"]
-    notes = [(int(n["note"]["ssrc"]), int(n["note"]["channel"])) for n in rig.notes() if n["note"]["kind"] == NoteKind.EPOCH]
-    assert notes == [(7, 0), (8, 1)]
+    notes = [each["note"] for each in rig.notes() if each["note"]["kind"] == NoteKind.EPOCH]
+    assert [(int(note["ssrc"]), int(note["channel"])) for note in notes] == [(7, 0), (8, 1)]
     assert rig.tap()["epochs"] == 0
 
 
