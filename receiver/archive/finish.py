@@ -18,7 +18,7 @@ from receiver.archive.axes import Lanes
 from receiver.archive.files import Files
 from receiver.archive.gaps import Stretch
 from receiver.archive.laying import Paces, lay
-from receiver.archive.names import PartKey
+from receiver.archive.names import MOST_TAPS, PartKey
 from receiver.archive.outcome import judge
 from receiver.archive.publish import publish, put_final
 from receiver.archive.roll import all_gaps, read_segment, roll, roll_rest, sound_of, started, stem_of
@@ -154,7 +154,7 @@ def forget(files: Files, recording_id: str) -> None:
     sidecar = finished(files, recording_id)
     if sidecar is None:
         return
-    channels = range(max(1, len(sidecar.channels)))
+    channels = range(MOST_TAPS * max(1, len(sidecar.channels)))
     left = [PartKey(recording_id, channel, 0, 0).name for channel in channels]
     left += [names.notes(recording_id, channel) for channel in channels]
     if sidecar.file is None:  # perhaps of several segments: their names tell frames that we do not know

@@ -17,14 +17,14 @@ from receiver.archive.files import Files
 from receiver.archive.finish import Facts, final_stem, finish, finished
 from receiver.archive.gaps import Stretch
 from receiver.archive.laying import Paces
-from receiver.archive.names import DEFAULT_PATTERN, PartKey, Spooled
+from receiver.archive.names import DEFAULT_PATTERN, PartKey, Spooled, in_the_file
 from receiver.archive.part import FRAME_OCTETS, LogKey
 from receiver.archive.publish import publish
 from receiver.archive.roll import read_segment, roll_rest
 from receiver.archive.sidecar import Channel, Draft, Ending, Problem, Reason, Sidecar, decode, decode_draft
 
-Describe = Callable[[Draft, Sequence[bytes]], tuple[Channel, ...]]
-Pacing = Callable[[Sequence[bytes]], Paces]
+Describe = Callable[[Draft, Sequence[bytes], Sequence[int]], tuple[Channel, ...]]
+Pacing = Callable[[Sequence[bytes], Sequence[int]], Paces]
 Told = Callable[[str, Problem], None]
 FAR: Final = 1 << 40  # frames, more than any recording has
 
@@ -48,12 +48,13 @@ def repair(
     living: Collection[str],
     describe: Describe,
     told: Told = lambda name, problem: None,
-    pacing: Pacing = lambda notes: (),
+    pacing: Pacing = lambda notes, channels: (),
 ) -> list[Sidecar]:
     """Bring every recording in spool to its end that is not among the ``living``; return their sidecars.
 
-    ``describe(draft, notes)`` reads the worker's notes, by channel: what it knows of them, epochs in frames of the part
-    axes; ``pacing(notes)`` tells of the channels' clocks. ``told(name, problem)`` is told what was left alone: files
+    ``describe(draft, notes, channels)`` reads the worker's notes, by tap: what it knows of the channels that there are
+    parts of (`PartKey`), epochs in frames of the part axes; ``pacing(notes, channels)`` tells of their clocks.
+    ``told(name, problem)`` is told what was left alone: files
     that are not ours, and recordings that the disk did not let finish (they stay for the next time).
     """
     repaired: list[Sidecar] = []
@@ -103,9 +104,10 @@ class _Repair:
             self._files.write_durably(names.done(self._id), octets)
             return decode(octets)
         draft = self._draft()
-        parts, frames = self._last(len(draft.channels))
+        parts, frames = self._last(max(1, len(draft.channels)))
         notes = [self._notes(channel) for channel in range(max(1, len(draft.channels)))]
-        channels, paces = self._describe(draft, notes), self._pacing(notes)
+        numbers = [part.channel for part in parts]
+        channels, paces = self._describe(draft, notes, numbers), self._pacing(notes, numbers)
         anchor, anchors = _anchor(channels), _anchors(channels, len(parts), draft.sample_rate)
         if anchors:
             anchor = 0, min((each for each in anchors if each is not None), default=None)
@@ -154,8 +156,8 @@ class _Repair:
             first, upto = before.upto if before else 0, segment.upto if segment else 0
             return (PartKey(self._id, 0, woven, first),), (upto,)
         there = {key.channel: key for key in keys if key.segment == last}
-        many = max(channels, 1, *(channel + 1 for channel in there))
-        parts = tuple(there.get(channel, PartKey(self._id, channel, last, 0)) for channel in range(many))
+        numbers = in_the_file({*range(channels), *(key.channel for key in keys)})
+        parts = tuple(there.get(channel, PartKey(self._id, channel, last, 0)) for channel in numbers)
         return parts, tuple(self._believed(part) for part in parts)
 
     def _notes(self, channel: int) -> bytes:
@@ -174,13 +176,13 @@ class _Repair:
 
     def _cut_off(self, parts: Sequence[PartKey], frames: tuple[int, ...]) -> list[Stretch]:
         """What lies behind a part's last commit and before the end of the recording was lost by the restart."""
-        stretches = []
-        for part, end in zip(parts, frames, strict=True):
+        stretches, numbers = [], {part.channel: number for number, part in enumerate(parts)}
+        for number, end in enumerate(frames):
             if len(parts) == 1 or end > 0:  # of a channel that nothing is known of nothing can be said
-                stretches.append(Stretch(0, FAR, part.channel, Reason.RESTART))
+                stretches.append(Stretch(0, FAR, number, Reason.RESTART))
         for part in self._found.part_keys():
             believed = self._believed(part) - part.first_frame
-            stretches.append(Stretch(part.first_frame, believed, part.channel, Reason.LOST))
+            stretches.append(Stretch(part.first_frame, believed, numbers.get(part.channel, 0), Reason.LOST))
         return stretches
 
     def _faults(self, parts: tuple[PartKey, ...], frames: tuple[int, ...]) -> Iterable[Problem]:

@@ -42,7 +42,10 @@ class Carry:
         carried = [_plain(live.streams, stream) for stream in streams]
         for stream in carried:
             stream["row"] = numbers.get(stream["row"], NOBODY)
-        return {"tap": tap, "rows": [self._row(row) for row in rows], "streams": carried}
+        told = [self._row(row) for row in rows]
+        for row in told:
+            row["stream"] = order.get(row["stream"], NOBODY) if row["further"] else NOBODY
+        return {"tap": tap, "rows": told, "streams": carried}
 
     def unpack(self, slot: int, carried: Carried, rows: Sequence[int]) -> None:
         """Put a tap into a free slot; ``rows`` are idle and allocated, one for each of its own.
@@ -65,6 +68,8 @@ class Carry:
         now.taps["stream"][slot] = _chosen(streams, carried["tap"]["stream"])
         for row, told in zip(rows, carried["rows"], strict=True):
             self._put_row(slot, row, told)
+        for row, told in zip(rows, carried["rows"], strict=True):
+            now.rows["stream"][row] = _chosen(streams, told.get("stream", NOBODY))
         for stream, told in zip(streams, carried["streams"], strict=True):
             state.wipe("streams", stream)
             _fill(now.streams, stream, told)

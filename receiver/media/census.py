@@ -30,6 +30,14 @@ class Census:
         found: list[int] = np.flatnonzero(self._tap_of == tap).tolist()
         return found
 
+    def further(self, tap: int) -> list[int]:
+        """The rows of a tap that are channels beside its own (rule A12), in the order in which they came to be so."""
+        rows = self._state.now.rows
+        if not self._state.now.taps["further"][tap]:
+            return []
+        found = np.flatnonzero((rows["tap"] == tap) & (rows["further"] > 0)).tolist()
+        return sorted(found, key=lambda row: int(rows["further"][row]))
+
     def enrol(self, tap: int) -> int:
         """A free stream, now the tap's; −1: none is left. What became free in this turn stays free until the next."""
         self._read()

@@ -136,8 +136,9 @@ class Clock:
             arrival_ns, wall_ns = came_ns
             frame = self._timeline.frame(int(record["row"]), position)
             self._journal.note(
-                int(record["tap"]), NoteKind.EPOCH, ssrc=record["ssrc"], frame=frame, timestamp=timestamp % (1 << 32),
-                wall_ns=wall_ns, frames=absent, source=record["source"], law=record["law"], arrival_ns=arrival_ns,
+                int(record["tap"]), NoteKind.EPOCH, int(record["row"]), ssrc=record["ssrc"], frame=frame,
+                timestamp=timestamp % (1 << 32), wall_ns=wall_ns, frames=absent, source=record["source"],
+                law=record["law"], arrival_ns=arrival_ns,
             )  # fmt: skip
 
     def landing(self, row: int, target: int) -> tuple[int, int]:

@@ -24,6 +24,7 @@ VERDICTS = 32  # room for every wire.rtp.Verdict
 KEYS = 4  # of a stream that are remembered (rule A8)
 HOLES = 6  # of a stream that are remembered until their numbers are there (rule A7)
 EARLIER_LINES = 3  # lines of a stream's clock that are remembered beside the present one, for packets under way
+MOST_LIVE = 4  # SSRCs of a tap that are alive at once (rule A12): each has a row
 UNKNOWN = np.iinfo(np.int64).min
 FAR = np.int64(1) << 60  # larger than any transit
 
@@ -147,6 +148,7 @@ TAP = np.dtype(
         ("buried", STATISTICS),  # sums of the streams whose own record is free again
         ("verdicts", "i8", (VERDICTS,)),
         ("channel", "i4"),  # of the recording, which may have others from other taps
+        ("further", "i4"),  # rows beside its own that became channels (rule A12)
     ],
     align=True,
 )
@@ -266,6 +268,10 @@ ROW = np.dtype(
         ("transit", "i8"),  # least transit of the last stream that was retired from it
         ("anchor_ns", "i8"),  # monotonic arrival of the first packet, whose position is the horizon (rule A2)
         ("anchor_wall_ns", "i8"),
+        ("further", "i4"),  # rule A12: which channel of its tap it is beside the tap's own row; 0: that, or probation
+        ("stream", "i4"),  # of a further one: the latest stream
+        ("segment_frame", "i8"),  # of a further one, as the tap's (rule C7)
+        ("segment_before", "i8"),
     ],
     align=True,
 )
@@ -285,7 +291,8 @@ WORLD = np.dtype(
 )
 
 PATCH = np.dtype(
-    [("tap", "i4"), ("count", "i4"), ("frame", "i8"), ("samples", "i2", (LONGEST_PACKET,))], align=True
+    [("tap", "i4"), ("count", "i4"), ("frame", "i8"), ("samples", "i2", (LONGEST_PACKET,)), ("further", "i4")],
+    align=True,
 )
 """One packet that came after its block was cut off (rule K6)."""
 

@@ -23,52 +23,63 @@ class Cutting:
     def __init__(self, state: State, timeline: Timeline, horizon: int) -> None:
         self._state, self._timeline, self._horizon = state, timeline, horizon
 
-    def settled(self, tap: int, upto: int, now_ns: int) -> bool:
+    def settled(self, row: int, upto: int, now_ns: int) -> bool:
         """Whether what overtook each other before ``upto`` has come: late beyond a published segment is lost.
 
-        A tap that was silent for a horizon is handed on up to its edge. It may have been the network that was silent,
+        A row that was silent for a horizon is handed on up to its edge. It may have been the network that was silent,
         or a worker that was dead, and late is not lost in a part that is open: a segment ends a horizon before the
         edge, or in silence that lasts.
         """
-        now = self._state.now
-        behind = int(now.rows["edge"][now.taps["row"][tap]]) - upto >= self._horizon
-        return behind or now_ns - int(now.taps["heard_ns"][tap]) > SETTLED_NS
+        behind = int(self._state.now.rows["edge"][row]) - upto >= self._horizon
+        return behind or now_ns - self._heard_ns(row) > SETTLED_NS
 
-    def together(self, taps: Sequence[int], now_ns: int) -> list[int] | None:
-        """A frame for each tap, all of one moment, none before what was handed on; None: not now.
+    def together(self, rows: Sequence[int], now_ns: int) -> list[int] | None:
+        """A frame for each row, all of one moment, none before what was handed on; None: not now.
 
-        A tap that nothing came for yet has frame 0.
+        One that nothing came for yet has frame 0.
         """
         now = self._state.now
-        heard = [tap for tap in taps if now.taps["first_ns"][tap] and now.rows["anchor_ns"][now.taps["row"][tap]]]
-        playout = {tap: int(now.rows["playout"][now.taps["row"][tap]]) for tap in heard}
-        if not all(self.settled(tap, upto, now_ns) for tap, upto in playout.items()):
+        heard = [row for row in rows if now.taps["first_ns"][now.rows["tap"][row]] and now.rows["anchor_ns"][row]]
+        playout = {row: int(now.rows["playout"][row]) for row in heard}
+        if not all(self.settled(row, upto, now_ns) for row, upto in playout.items()):
             return None
-        moment = max(upto + self._transit(tap) for tap, upto in playout.items())
+        moment = max(upto + self._transit(row) for row, upto in playout.items())
         begins = self._begins(heard)
-        reached = {tap: self._frame(tap, moment - self._transit(tap)) - begins[tap] for tap in heard}
+        reached = {row: self._timeline.frame(row, moment - self._transit(row)) - begins[row] for row in heard}
         front = max(reached.values())
-        lags = {tap: front - upto if front >= LEAST else 0 for tap, upto in reached.items()}
-        cut = {tap: begins[tap] + front - (lag // STEP * STEP if lag >= 2 * STEP else 0) for tap, lag in lags.items()}
-        return [cut.get(tap, 0) for tap in taps]
+        lags = {row: front - upto if front >= LEAST else 0 for row, upto in reached.items()}
+        cut = {row: begins[row] + front - (lag // STEP * STEP if lag >= 2 * STEP else 0) for row, lag in lags.items()}
+        return [cut.get(row, 0) for row in rows]
 
     def _begins(self, heard: Sequence[int]) -> dict[int, int]:
-        """The frame of each tap at which the present segment began (`receiver.archive.axes` says the same): where it
+        """The frame of each row at which the present segment began (`receiver.archive.axes` says the same): where it
         was cut, or, of one that had not been heard by then, as it came beside the others."""
         now = self._state.now
-        anchors = {tap: int(now.rows["anchor_ns"][now.taps["row"][tap]]) for tap in heard}
+        anchors = {row: int(now.rows["anchor_ns"][row]) for row in heard}
         first_ns = min(anchors.values())
-        offsets = {tap: round((at - first_ns) * CLOCK_RATE / 1_000_000_000) for tap, at in anchors.items()}
-        cut = {tap: int(now.taps["segment_frame"][tap]) for tap in heard}
-        began = max((cut[tap] + offsets[tap] for tap in heard if cut[tap]), default=0)
-        return {tap: cut[tap] or began - offsets[tap] for tap in heard}
+        offsets = {row: round((at - first_ns) * CLOCK_RATE / 1_000_000_000) for row, at in anchors.items()}
+        cut = {row: self._segment_frame(row) for row in heard}
+        began = max((cut[row] + offsets[row] for row in heard if cut[row]), default=0)
+        return {row: cut[row] or began - offsets[row] for row in heard}
 
-    def _frame(self, tap: int, position: int) -> int:
-        return self._timeline.frame(int(self._state.now.taps["row"][tap]), position)
-
-    def _transit(self, tap: int) -> int:
-        """Samples from a position of a tap's row to its arrival, the least of late."""
+    def _segment_frame(self, row: int) -> int:
         now = self._state.now
-        stream, row = int(now.taps["stream"][tap]), now.rows[int(now.taps["row"][tap])]
-        least = int(now.streams["envelope"][stream].min()) if stream >= 0 else int(row["transit"])
-        return least if least != FAR else int(row["anchor_ns"]) // NS_PER_SAMPLE - self._horizon
+        beside = now.rows["further"][row]
+        return int(now.rows["segment_frame"][row] if beside else now.taps["segment_frame"][now.rows["tap"][row]])
+
+    def _stream(self, row: int) -> int:
+        now = self._state.now
+        return int(now.rows["stream"][row] if now.rows["further"][row] else now.taps["stream"][now.rows["tap"][row]])
+
+    def _heard_ns(self, row: int) -> int:
+        now, stream = self._state.now, self._stream(row)
+        if now.rows["further"][row]:
+            return int(now.streams["heard_ns"][stream])
+        return int(now.taps["heard_ns"][now.rows["tap"][row]])
+
+    def _transit(self, row: int) -> int:
+        """Samples from a position of a row to its arrival, the least of late."""
+        now, stream = self._state.now, self._stream(row)
+        record = now.rows[row]
+        least = int(now.streams["envelope"][stream].min()) if stream >= 0 else int(record["transit"])
+        return least if least != FAR else int(record["anchor_ns"]) // NS_PER_SAMPLE - self._horizon

@@ -4,14 +4,12 @@ A row that this turn made free is handed out from the next turn on only: a turn 
 Samples are copied from a candidate's row to the tap's, never moved, for the same reason.
 """
 
-from typing import Any
-
 import numpy as np
 
 from receiver.media import lines
 from receiver.media.census import NOBODY, Census
 from receiver.media.clock import MARGIN, Clock, Packet
-from receiver.media.columns import FAR, NoteKind, Role
+from receiver.media.columns import FAR, MOST_LIVE, NoteKind, Role
 from receiver.media.holes import Holes
 from receiver.media.journal import Journal
 from receiver.media.keys import Keys
@@ -78,14 +76,42 @@ class Joining:
             taps["first_ns"][tap], taps["first_wall_ns"][tap] = record["born_ns"], record["born_wall_ns"]
         if lines.spoken(record):
             timestamp = int(record["line_timestamp"])
-            self._clock.note(stream, timestamp + int(record["offset"]), timestamp, self._anchor(record, row))
+            self._clock.note(stream, timestamp + int(record["offset"]), timestamp, self._anchor(row))
         self._clock.holes.settle(stream)
 
-    def join(self, stream: int, tap: int) -> Verdict:
-        """Rules A11, B5: go on in the tap's row, anchored by arrival. Not ACCEPTED: no room or no epoch is left now."""
+    def beside(self, stream: int, tap: int, silent_since_ns: int) -> Verdict:
+        """Rule A12: a candidate that speaks while others do. It goes on in a further row whose stream fell silent, else
+        its own row becomes one. CROWDED: so many live already."""
+        now = self._state.now
+        record = now.streams[stream]
+        row = int(record["row"])
+        if not lines.spoken(record):
+            return Verdict.PROBATION
+        for other in self.census.further(tap):
+            if now.streams["heard_ns"][now.rows["stream"][other]] < silent_since_ns:
+                verdict = self.join(stream, tap, other)
+                if verdict == Verdict.ACCEPTED:
+                    return verdict
+        if now.taps["further"][tap] >= MOST_LIVE - 1:
+            return Verdict.CROWDED
+        self._state.touch("taps", tap)
+        self._state.touch("rows", row)
+        now.taps["further"][tap] += 1
+        now.rows["further"][row], now.rows["stream"][row] = now.taps["further"][tap], stream
+        record["role"] = Role.LIVE
+        timestamp = int(record["line_timestamp"])
+        self._clock.note(stream, timestamp + int(record["offset"]), timestamp, self._anchor(row))
+        self._clock.holes.settle(stream)
+        return Verdict.ACCEPTED
+
+    def join(self, stream: int, tap: int, further: int | None = None) -> Verdict:
+        """Rules A11, B5: go on in the tap's row (or a ``further`` one), anchored by arrival. Not ACCEPTED: no room or
+        no epoch is left now."""
         now = self._state.now
         record = now.streams[stream]
         row, mine, old = int(now.taps["row"][tap]), int(record["row"]), int(now.taps["stream"][tap])
+        if further is not None:
+            row, old = further, int(now.rows["stream"][further])
         if not lines.spoken(record):
             return Verdict.PROBATION
         low, high = int(now.rows["low"][mine]), int(now.rows["edge"][mine])
@@ -106,10 +132,12 @@ class Joining:
             self.retire(old, edge + MARGIN if more else start)
         self._timeline.move(mine, low, high, row, start - low)
         now.rows["edge"][row], now.rows["tap"][mine] = start + high - low, NOBODY
+        if further is not None:
+            now.rows["stream"][row] = stream
         self._shift(stream, row, start - low)
         record["role"], record["begin"] = Role.LIVE, edge + MARGIN if more else edge
         timestamp = int(record["line_timestamp"])
-        came_ns = self._anchor(record, mine)
+        came_ns = self._anchor(mine)
         self._clock.note(stream, timestamp + int(record["offset"]), timestamp, came_ns, target - edge)
         self._clock.holes.settle(stream)
         return Verdict.ACCEPTED
@@ -141,10 +169,10 @@ class Joining:
             now.rows["tap"][row] = NOBODY
         self._free(stream)
 
-    def _anchor(self, record: Any, row: int) -> tuple[int, int]:
-        """When the first packet of a row came, monotonic and on the wall clock; after a jump it is not the line's."""
-        rows = self._state.now.rows
-        return 0 if record["turns"] else int(rows["anchor_ns"][row]), int(rows["anchor_wall_ns"][row])
+    def _anchor(self, row: int) -> tuple[int, int]:
+        """When the first packet of a row came, on the wall clock. It need not lie where its line does, so it is no
+        point of the pace (rule A15)."""
+        return 0, int(self._state.now.rows["anchor_wall_ns"][row])
 
     def _part_with(self, stream: int) -> None:
         if self._state.now.streams["role"][stream] == Role.PROBATION:
@@ -158,11 +186,12 @@ class Joining:
         record = self._state.now.streams[stream]
         tap, statistics = int(record["tap"]), record["statistics"]
         self._journal.note(
-            tap, NoteKind.STREAM, ssrc=record["ssrc"], law=record["law"], source=record["source"], statistics=statistics
-        )
+            tap, NoteKind.STREAM, int(record["row"]), ssrc=record["ssrc"], law=record["law"], source=record["source"],
+            statistics=statistics,
+        )  # fmt: skip
         if record["reports"]:
             self._journal.note(
-                tap, NoteKind.REPORT, ssrc=record["ssrc"], frames=record["reports"],
+                tap, NoteKind.REPORT, int(record["row"]), ssrc=record["ssrc"], frames=record["reports"],
                 timestamp=record["report_timestamp"], wall_ns=record["report_wall_ns"],
             )  # fmt: skip
         self._state.touch("taps", tap)

@@ -20,7 +20,7 @@ class Journal:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def patch(self, tap: int, frame: int, sound: NDArray[np.int16]) -> bool:
+    def patch(self, tap: int, frame: int, sound: NDArray[np.int16], further: int = 0) -> bool:
         """Log one packet that came after its block; False, and counted, when the log is full."""
         state = self._state
         head = int(state.now.world["patches"][0])
@@ -28,13 +28,14 @@ class Journal:
             state.now.world["patch_full"] += 1
             return False
         record = state.patch_log[head % state.patch_log.size]
-        record["tap"], record["frame"], record["count"] = tap, frame, sound.size
+        record["tap"], record["frame"], record["count"], record["further"] = tap, frame, sound.size, further
         record["samples"][: sound.size] = sound
         state.now.world["patches"] = head + 1
         return True
 
-    def note(self, tap: int, kind: NoteKind, **fields: Any) -> None:
-        """Log one note about a tap's recording; on a full log the newest are dropped, and the tap says so."""
+    def note(self, tap: int, kind: NoteKind, row: int | None = None, **fields: Any) -> None:
+        """Log one note about a tap's recording; on a full log the newest are dropped, and the tap says so. ``row``
+        tells of which of the tap's channels."""
         state = self._state
         head = int(state.now.world["notes"][0])
         state.touch("taps", tap)
@@ -45,23 +46,27 @@ class Journal:
         slot["tap"], slot["index"] = tap, state.now.taps["notes"][tap]
         slot["note"] = np.zeros((), slot["note"].dtype)
         slot["note"]["kind"] = kind
+        slot["note"]["channel"] = 0 if row is None else state.now.rows["further"][row]
         for name, value in fields.items():
             slot["note"][name] = value
         state.now.taps["notes"][tap] += 1
         state.now.world["notes"] = head + 1
 
-    def note_each(self, taps: NDArray[np.int32], kind: NoteKind, **columns: NDArray[Any]) -> None:
+    def note_each(
+        self, taps: NDArray[np.int32], kind: NoteKind, rows: NDArray[np.int32], **columns: NDArray[Any]
+    ) -> None:
         """The same for many taps at once, element *i* of each column for tap *i*."""
         state = self._state
         head, log = int(state.now.world["notes"][0]), state.note_log
         room = log.size - (head - int(state.notes_freed[0]))
         if taps.size > room or np.unique(taps).size < taps.size:
             for k, tap in enumerate(taps.tolist()):
-                self.note(tap, kind, **{name: column[k] for name, column in columns.items()})
+                self.note(tap, kind, int(rows[k]), **{name: column[k] for name, column in columns.items()})
             return
         state.touch("taps", taps)
         slots = np.zeros(taps.size, log.dtype)
         slots["tap"], slots["index"], slots["note"]["kind"] = taps, state.now.taps["notes"][taps], kind
+        slots["note"]["channel"] = state.now.rows["further"][rows]
         for name, column in columns.items():
             slots["note"][name] = column
         log[(head + np.arange(taps.size)) % log.size] = slots

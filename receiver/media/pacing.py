@@ -75,7 +75,7 @@ class Pacing:
         record = self._state.now.streams[stream]
         if record["pace_arrival_ns"]:
             self._journal.note(
-                int(record["tap"]), NoteKind.PACE, ssrc=record["ssrc"], frame=record["pace_frame"],
+                int(record["tap"]), NoteKind.PACE, int(record["row"]), ssrc=record["ssrc"], frame=record["pace_frame"],
                 arrival_ns=record["pace_arrival_ns"],
             )  # fmt: skip
             record["pace_arrival_ns"] = 0
@@ -88,8 +88,8 @@ class Pacing:
             stream, window = stream[later], window[later]
             told = stream[streams["pace_arrival_ns"][stream] > 0]
             self._journal.note_each(
-                streams["tap"][told], NoteKind.PACE, ssrc=streams["ssrc"][told], frame=streams["pace_frame"][told],
-                arrival_ns=streams["pace_arrival_ns"][told],
+                streams["tap"][told], NoteKind.PACE, streams["row"][told], ssrc=streams["ssrc"][told],
+                frame=streams["pace_frame"][told], arrival_ns=streams["pace_arrival_ns"][told],
             )  # fmt: skip
             streams["pace_arrival_ns"][stream], streams["pace_window"][stream] = 0, window
 

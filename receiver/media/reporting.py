@@ -70,9 +70,7 @@ class Reporting:
         record = self._state.now.streams[stream]
         wall_ns = report.wall_ns or 0
         if not record["reports"]:
-            self._journal.note(
-                int(record["tap"]), NoteKind.REPORT, ssrc=record["ssrc"], timestamp=report.timestamp, wall_ns=wall_ns
-            )
+            self._note(record, NoteKind.REPORT, timestamp=report.timestamp, wall_ns=wall_ns)
         record["reports"] += 1
         record["report_timestamp"], record["report_wall_ns"] = report.timestamp, wall_ns
 
@@ -82,10 +80,13 @@ class Reporting:
         crc = zlib.crc32(text)
         if text and crc != record["name_crc"] and record["names"] < MOST_NAMES:
             record["name_crc"], record["names"] = crc, record["names"] + 1
-            self._journal.note(int(record["tap"]), NoteKind.NAME, ssrc=record["ssrc"], text=text)
+            self._note(record, NoteKind.NAME, text=text)
 
     def _goodbye(self, stream: int, wall_ns: int) -> None:
         record = self._state.now.streams[stream]
         if not record["gone"]:
             record["gone"] = 1
-            self._journal.note(int(record["tap"]), NoteKind.GOODBYE, ssrc=record["ssrc"], wall_ns=wall_ns)
+            self._note(record, NoteKind.GOODBYE, wall_ns=wall_ns)
+
+    def _note(self, record: Any, kind: NoteKind, **fields: Any) -> None:
+        self._journal.note(int(record["tap"]), kind, int(record["row"]), ssrc=record["ssrc"], **fields)

@@ -3,8 +3,9 @@
 Who wants to know what a tap was asks ``picture``; it reads the committed columns only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,11 +39,15 @@ class Wanted(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A finished tap as columns: its own record, its row, and the streams that were not buried yet, oldest first."""
+    """A finished tap as columns: its own record, its row, and the streams that were not buried yet, oldest first.
+
+    ``further`` are the rows beside its own (rule A12), by their numbers.
+    """
 
     tap: Any
     row: Any
     streams: list[Any]
+    further: Mapping[int, Any] = MappingProxyType({})
 
 
 class Taps:
@@ -109,6 +114,16 @@ class Taps:
         record["segment_before"] = record["segment_frame"]
         record["segment_frame"] = frame
 
+    def roll_further(self, row: int, frame: int) -> None:
+        """The same for one of its channels beside its own (rule A12)."""
+        self._state.touch("rows", row)
+        record = self._state.now.rows[row]
+        record["segment_before"], record["segment_frame"] = record["segment_frame"], frame
+
+    def rows(self, tap: int) -> list[int]:
+        """Those that are handed on, in the present turn: its own, then further ones."""
+        return [int(self._state.now.taps["row"][tap]), *self._joining.census.further(tap)]
+
     def blame(self, tap: int, flaw: int) -> None:
         """Note why this tap cannot be ``complete``: a `Flaw` or a `Damage`."""
         self._state.touch("taps", tap)
@@ -127,4 +142,6 @@ class Taps:
         row = live.rows[int(record["row"])].copy()
         mine = np.flatnonzero((live.streams["tap"] == tap) & (live.streams["role"] >= Role.LIVE))
         streams: list[Records] = [live.streams[s].copy() for s in mine]
-        return Picture(record, row, sorted(streams, key=lambda stream: int(stream["born_ns"])))
+        further = {row: live.rows[row].copy() for row in np.flatnonzero(live.rows["tap"] == tap).tolist()}
+        beside = {number: each for number, each in further.items() if each["further"]}
+        return Picture(record, row, sorted(streams, key=lambda stream: int(stream["born_ns"])), beside)

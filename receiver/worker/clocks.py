@@ -1,12 +1,13 @@
 """What is known of senders' clocks, for the sidecar: how each epoch kept time (rule A15), what RTCP said (rule A13)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from msgspec import UNSET, UnsetType
 
 from receiver.archive import sidecar
+from receiver.archive.names import MOST_TAPS
 from receiver.archive.pace import LEAST_SPAN_S, Pace, drift_ppm
 from receiver.media.columns import CLOCK_RATE, NOTE, NoteKind
 from receiver.media.pacing import under_way
@@ -36,9 +37,22 @@ def paces(notes: Records, streams: Sequence[Any] = ()) -> tuple[Pace, ...]:
     )
 
 
-def of_notes(octets: Sequence[bytes]) -> tuple[tuple[Pace, ...], ...]:
-    """Rule C5: the same from notes alone, as they lie in spool, one file for each channel."""
-    return tuple(paces(np.frombuffer(mine[: len(mine) // NOTE.itemsize * NOTE.itemsize], NOTE)) for mine in octets)
+def by_channel(
+    channels: Sequence[int], notes: Sequence[Records] | Mapping[int, Records], streams: Sequence[Sequence[Any]] = ()
+) -> tuple[tuple[Pace, ...], ...]:
+    """The same for channels of parts (`PartKey`); ``notes`` go by tap, ``streams`` by channel."""
+    found = []
+    for k, channel in enumerate(channels):
+        further, tap = divmod(channel, MOST_TAPS)
+        mine = notes[tap]
+        found.append(paces(mine[mine["channel"] == further], streams[k] if streams else ()))
+    return tuple(found)
+
+
+def of_notes(octets: Sequence[bytes], channels: Sequence[int]) -> tuple[tuple[Pace, ...], ...]:
+    """Rule C5: from notes alone, as they lie in spool, one file for each tap."""
+    whole = [np.frombuffer(mine[: len(mine) // NOTE.itemsize * NOTE.itemsize], NOTE) for mine in octets]
+    return by_channel(channels, whole)
 
 
 def of_stream(ssrc: int, paced: Sequence[Pace], notes: Records, streams: Sequence[Any] = ()) -> dict[str, Any]:

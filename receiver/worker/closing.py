@@ -10,14 +10,14 @@ import numpy as np
 from receiver.archive import finish as finishing
 from receiver.archive import names
 from receiver.archive.files import Files
-from receiver.archive.names import PartKey
+from receiver.archive.names import MOST_TAPS, PartKey
 from receiver.archive.sidecar import Draft, Ending, Problem, Sidecar
 from receiver.media.columns import Flaw, TapState
-from receiver.media.state import State
+from receiver.media.state import Records, State
 from receiver.media.taps import Picture, Taps
 from receiver.media.timeline import Timeline
-from receiver.worker import story
-from receiver.worker.clocks import paces
+from receiver.worker import story, voices
+from receiver.worker.clocks import by_channel
 from receiver.worker.errands import Errands
 from receiver.worker.intake import Intake, Slots, clocks
 from receiver.worker.keeping import Keeping
@@ -31,8 +31,8 @@ ROOM_S: Final = 0.05
 
 @dataclass(frozen=True)
 class End:
-    """What is known of a recording when its last block is queued. By tap: ``pictures``, ``frames`` (one past the last
-    one, in the part), ``anchors``."""
+    """What is known of a recording when its last block is queued. By tap: ``pictures``; by channel: ``rows``,
+    ``frames`` (one past the last one, in the part), ``anchors``."""
 
     draft: Draft
     ending: Ending
@@ -40,6 +40,7 @@ class End:
     faults: tuple[Problem, ...]
     pictures: list[Picture]
     wall_ns: int
+    rows: list[int]
     frames: tuple[int, ...]
     anchors: tuple[int | None, ...]
 
@@ -81,9 +82,10 @@ class Closing:
         self._keeping.end(np.array(slots), now_ns, now_ns + offset_ns)
         # now: a later turn may bury streams in notes that are not written yet
         pictures = [self._taps.picture(slot) for slot in slots]
+        rows = voices.rows(self._state, slots)
         end = End(
-            draft, ending, problem, faults, pictures, now_ns + offset_ns, tuple(map(self._frames, pictures)),
-            story.anchors(self._state, slots),
+            draft, ending, problem, faults, pictures, now_ns + offset_ns, rows, tuple(map(self._frames, rows)),
+            story.anchors(self._state, rows),
         )  # fmt: skip
         await self._shelf.behind()
         await self._rolling.rest(slots[0])
@@ -92,30 +94,35 @@ class Closing:
             self._shelf.remove(slot).close()
         return done
 
-    def _frames(self, picture: Picture) -> int:
-        if not picture.tap["first_ns"]:
-            return int(picture.tap["segment_frame"])
-        return self._timeline.frame(int(picture.tap["row"]), int(picture.row["edge"]))
+    def _frames(self, row: int) -> int:
+        record = self._state.live.rows[row]
+        tap = self._state.live.taps[int(record["tap"])]
+        return self._timeline.frame(row, int(record["edge"])) if tap["first_ns"] else int(tap["segment_frame"])
 
     def _bring(self, end: End, shelved: list[Shelved]) -> Sidecar:
         """In a thread."""
         draft, pictures = end.draft, end.pictures
+        keys = [shelved[side].strands[further].part.key for side, further in self._whose(end)]
+        numbers = {key.channel: number for number, key in enumerate(keys)}
         notes = [
             read_notes(self._files, draft.recording_id, int(picture.tap["notes"]), each.part.channel)
             for picture, each in zip(pictures, shelved, strict=True)
         ]
-        told = list(enumerate(notes))
+        told = [(k, story.own(notes[side], further)) for k, (side, further) in enumerate(self._whose(end))]
         heard_ns = [int(picture.tap["first_wall_ns"]) for picture in pictures if picture.tap["first_ns"]]
         faults = (story.faults(picture, len(mine)) for picture, mine in zip(pictures, notes, strict=True))
         facts = finishing.Facts(
-            draft=draft, parts=tuple(each.part.key for each in shelved), frames=end.frames,
+            draft=draft, parts=tuple(keys), frames=end.frames,
             anchor_frame=self._horizon, anchor_ns=story.earliest(end.anchors), anchors=end.anchors,
-            paces=tuple(paces(mine, picture.streams) for mine, picture in zip(notes, pictures, strict=True)),
+            paces=by_channel([key.channel for key in keys], notes, self._streams(end)),
             first_packet_ns=story.earliest(heard_ns), ended_ns=end.wall_ns, ending=end.ending,
-            channels=tuple(map(story.channel, pictures, notes, draft.channels)),
+            channels=tuple(
+                story.channel(pictures[side], notes[side], draft.channels[side], row if further else None)
+                for row, (side, further) in zip(end.rows, self._whose(end), strict=True)
+            ),
             stretches=tuple(
-                stretch for (channel, mine), each in zip(told, shelved, strict=True)
-                for stretch in (*story.stretches(mine, channel), *each.unwritten)
+                stretch for mine, each in zip(notes, shelved, strict=True)
+                for stretch in voices.stretches(mine, each, numbers)
             ),
             dtmf=tuple(digit for channel, mine in told for digit in story.digits(mine, channel)),
             noise=tuple(level for channel, mine in told for level in story.noises(mine, channel)),
@@ -124,12 +131,30 @@ class Closing:
         )  # fmt: skip
         return finishing.finish(self._files, facts)
 
+    @staticmethod
+    def _whose(end: End) -> list[tuple[int, int]]:
+        """Of each channel, which of the recording's taps it is of, and the how-manieth beside its own."""
+        own = [(side, 0) for side in range(len(end.pictures))]
+        beside = {row: (side, int(each["further"])) for side, one in enumerate(end.pictures)
+                  for row, each in one.further.items()}  # fmt: skip
+        return [*own, *(beside[row] for row in end.rows[len(own) :])]
+
+    def _streams(self, end: End) -> list[list[Records]]:
+        """The streams of each channel."""
+        sides = [side for side, _ in self._whose(end)]
+        return [
+            [stream for stream in end.pictures[side].streams if stream["row"] == row]
+            for row, side in zip(end.rows, sides, strict=True)
+        ]
+
     def _sweep(self, slots: list[int], recording_id: str) -> None:
         """In a thread: what a worker left in spool that died between publishing and sweeping."""
-        taps = self._state.live.taps[slots]
-        parts = [
-            PartKey(recording_id, int(tap["channel"]), int(tap["segment"]), int(tap["segment_frame"])) for tap in taps
-        ]
+        live, parts = self._state.live, []
+        for row in voices.rows(self._state, slots):
+            record = live.rows[row]
+            tap, further = live.taps[int(record["tap"])], int(record["further"])
+            first = int((record if further else tap)["segment_frame"])
+            parts.append(PartKey(recording_id, int(tap["channel"]) + MOST_TAPS * further, int(tap["segment"]), first))
         left = [file for part in parts for file in (part.name, names.notes(recording_id, part.channel))]
         finishing.sweep(self._files, recording_id, left, parts[0].segment)
 

@@ -58,7 +58,7 @@ class Keeping:
         self._give_back()
         self.drain(starved, now_ns)
         state = self._state
-        rows = state.live.taps["row"][starved].astype(np.int64)
+        rows = self._drain.rows(starved)
         if self._commit.underway:
             if now_ns - self._begun_ns > LATE_NS:
                 self.give_back_late(rows.tolist())
@@ -137,17 +137,32 @@ class Keeping:
         """
         rolls = []
         for slot, row, _, upto in spans:
+            if self._state.now.rows["further"][row]:
+                continue
             frame = self._pipeline.timeline.frame(row, upto)
             if frame - int(self._state.now.taps["segment_frame"][slot]) < self._segment_frames:
                 continue
             if not self._shelf.may_roll(slot):
                 continue
             slots = self._shelf.beside(slot)
-            frames: list[int] | None = [frame] if self._cutting.settled(slot, upto, now_ns) else None
-            if len(slots) > 1:
-                frames = self._cutting.together(slots, now_ns)
+            rows = [each for one in slots for each in self._taps.rows(one)]
+            frames: list[int] | None = [frame] if self._cutting.settled(row, upto, now_ns) else None
+            if len(rows) > 1:
+                frames = self._cutting.together(rows, now_ns)
             if frames is not None:
-                for each, begins in zip(slots, frames, strict=True):
-                    self._taps.roll(each, begins)
+                self._begin_segment(rows, frames)
                 rolls.append(slots)
         return rolls
+
+    def _begin_segment(self, rows: list[int], frames: list[int]) -> None:
+        columns = self._state.now.rows
+        for row, frame in zip(rows, frames, strict=True):
+            if columns["further"][row]:
+                self._taps.roll_further(row, frame)
+            else:
+                self._taps.roll(int(columns["tap"][row]), frame)
+
+    def rows(self, slots: Slots) -> list[int]:
+        """All rows of these taps."""
+        found: list[int] = self._drain.rows(slots).tolist()
+        return found

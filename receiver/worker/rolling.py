@@ -9,14 +9,13 @@ from receiver.archive import roll as rolls
 from receiver.archive.files import Files
 from receiver.archive.gaps import Stretch
 from receiver.archive.names import PartKey
-from receiver.archive.pace import Pace
 from receiver.archive.sidecar import Draft
 from receiver.media.columns import TapState
 from receiver.media.cutting import SETTLED_NS
-from receiver.media.state import State
+from receiver.media.state import Records, State
 from receiver.media.timeline import Timeline
-from receiver.worker import story
-from receiver.worker.clocks import paces
+from receiver.worker import story, voices
+from receiver.worker.clocks import by_channel
 from receiver.worker.errands import Errands
 from receiver.worker.shelf import Shelf, read_notes
 
@@ -42,7 +41,7 @@ class Rolling:
     def resume(self, slot: int, draft: Draft) -> None:
         """Publish the parts before, if there are any: an earlier worker may have died over it. Twice is once."""
         slots = self._shelf.beside(slot) if slot in self._shelf.taps else []
-        if not any(self._shelf.taps[each].before for each in slots):
+        if not any(self._shelf.taps[each].is_rolling for each in slots):
             return
         under_way = self._rolls.get(slots[0])
         if under_way is None or under_way.done():
@@ -57,35 +56,43 @@ class Rolling:
     async def _publish(self, slots: list[int], draft: Draft) -> None:
         """All segments before this one are files already: only then was it begun (`Shelf.may_roll`)."""
         shelved = [self._shelf.taps[slot] for slot in slots]
-        ends = [each.part.key.first_frame for each in shelved]
-        before = [_before(each.part.key, each.before.key if each.before else None) for each in shelved]
-        while len(slots) > 1 and not all(map(self._has_passed, slots, ends)):  # noqa: ASYNC110  # of columns
+        rows = voices.rows(self._state, slots)
+        tap_of = self._state.live.rows["tap"]
+        strands = [self._shelf.strand(int(tap_of[row]), row) for row in rows]
+        there = [k for k, strand in enumerate(strands) if k < len(slots) or strand.before is not None]
+        rows, strands = [rows[k] for k in there], [strands[k] for k in there]
+        ends = [strand.part.key.first_frame for strand in strands]
+        before = [_before(strand.part.key, strand.before.key if strand.before else None) for strand in strands]
+        while len(rows) > 1 and not all(map(self._has_passed, rows, ends)):  # noqa: ASYNC110  # of columns
             await asyncio.sleep(LOOK_AGAIN_S)
-        anchors, counts = story.anchors(self._state, slots), self._state.live.taps["notes"][slots].tolist()
+        anchors, counts = story.anchors(self._state, rows), self._state.live.taps["notes"][slots].tolist()
         self._shelf.write_logs()
         await self._shelf.behind()
         stretches: list[Stretch] = []
-        paced: list[tuple[Pace, ...]] = []
+        noted: dict[int, Records] = {}
+        numbers = {key.channel: number for number, key in enumerate(before)}
         for each, count in zip(shelved, counts, strict=True):
-            channel = each.part.channel
-            notes = await self._errands.insist("notes", read_notes, self._files, draft.recording_id, count, channel)
-            stretches += [*story.stretches(notes, channel), *each.unwritten]
-            paced.append(paces(notes))
+            notes = await self._errands.insist(
+                "notes", read_notes, self._files, draft.recording_id, count, each.part.channel
+            )
+            stretches += voices.stretches(notes, each, numbers)
+            noted[each.part.channel] = notes
         await self._errands.insist(
             "roll", rolls.roll, self._files, draft, before, ends, self._horizon, story.earliest(anchors), stretches,
-            None, anchors, paced,
+            None, anchors, by_channel(list(numbers), noted),
         )  # fmt: skip
         for each in shelved:
             self._shelf.close_before(each)
 
-    def _has_passed(self, slot: int, frame: int) -> bool:
+    def _has_passed(self, row: int, frame: int) -> bool:
         """Whether all that lies before a frame was handed on: a channel is cut where the others were, ahead of what it
         was handed on up to then (`receiver.media.cutting`)."""
-        taps = self._state.live.taps[slot]
-        row = int(taps["row"])
-        playout = self._timeline.frame(row, int(self._state.live.rows["playout"][row]))
-        silent = time.monotonic_ns() - int(taps["heard_ns"]) > SETTLED_NS
-        return playout >= frame or silent or taps["state"] in (TapState.CLOSING, TapState.FINISHED)
+        live = self._state.live
+        record, tap = live.rows[row], live.taps[int(live.rows["tap"][row])]
+        heard_ns = live.streams["heard_ns"][record["stream"]] if record["further"] else tap["heard_ns"]
+        playout = self._timeline.frame(row, int(record["playout"]))
+        silent = time.monotonic_ns() - int(heard_ns) > SETTLED_NS
+        return playout >= frame or silent or tap["state"] in (TapState.CLOSING, TapState.FINISHED)
 
 
 def _before(present: PartKey, before: PartKey | None) -> PartKey:

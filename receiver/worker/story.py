@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from receiver.archive import sidecar
 from receiver.archive.gaps import Stretch
+from receiver.archive.names import MOST_TAPS
 from receiver.archive.sidecar import Reason
 from receiver.media.columns import CLOCK_RATE, NOTE, STATISTICS, Flaw, NoteKind, Trust
 from receiver.media.sources import Source
@@ -39,25 +40,38 @@ _FLAWS = {
 }  # fmt: skip
 
 
-def channel(picture: Picture, notes: Records, base: sidecar.Channel) -> sidecar.Channel:
-    """The channel of a finished tap: who sent it, which streams, which epochs."""
+def channel(picture: Picture, notes: Records, base: sidecar.Channel, row: int | None = None) -> sidecar.Channel:
+    """A channel of a finished tap: who sent it, which streams, which epochs. ``row``: a further one's (rule A12)."""
     tap = picture.tap
-    law = int(picture.streams[-1]["law"]) if picture.streams else PCMU
-    streams = tuple(_streams(picture, notes))
+    further = 0 if row is None else int(picture.further[row]["further"])
+    mine = [stream for stream in picture.streams if int(stream["row"]) == (tap["row"] if row is None else row)]
+    law = int(mine[-1]["law"]) if mine else PCMU
+    streams = tuple(_streams(picture._replace(streams=mine), own(notes, further), not further))
+    apart = further or (picture.further and base.party == "both")  # who is who, nobody said
     return sidecar.Channel(
-        party=base.party, tap_id=base.tap_id, control_id=base.control_id,
+        party="unknown" if apart else base.party, tap_id=base.tap_id, control_id=base.control_id,
         codec=CODECS[law] if streams else base.codec,
         source=_source(tap, notes, base), streams=streams,
     )  # fmt: skip
 
 
-def described(draft: sidecar.Draft, octets: Sequence[bytes]) -> tuple[sidecar.Channel, ...]:
-    """Rule C5: what the notes alone, one for each channel, still tell of a recording whose columns are gone."""
-    return tuple(map(_described, draft.channels or [sidecar.Channel()], octets))
+def described(
+    draft: sidecar.Draft, octets: Sequence[bytes], channels: Sequence[int]
+) -> tuple[sidecar.Channel, ...]:
+    """Rule C5: what the notes alone, one file for each tap, still tell of a recording whose columns are gone.
+    ``channels`` are those of its parts (`receiver.archive.names.PartKey`)."""
+    taps = draft.channels or (sidecar.Channel(),)
+    notes = [np.frombuffer(told[: len(told) // NOTE.itemsize * NOTE.itemsize], NOTE) for told in octets]
+    beside = {channel % MOST_TAPS for channel in channels if channel >= MOST_TAPS}
+    found = []
+    for further, tap in (divmod(channel, MOST_TAPS) for channel in channels):
+        if tap < len(taps):
+            party = "unknown" if further or (tap in beside and taps[tap].party == "both") else taps[tap].party
+            found.append(_described(msgspec.structs.replace(taps[tap], party=party), own(notes[tap], further)))
+    return tuple(found)
 
 
-def _described(base: sidecar.Channel, octets: bytes) -> sidecar.Channel:
-    notes = np.frombuffer(octets[: len(octets) // NOTE.itemsize * NOTE.itemsize], NOTE)
+def _described(base: sidecar.Channel, notes: Records) -> sidecar.Channel:
     paced = clocks.paces(notes)
     ssrcs = dict.fromkeys(int(note["ssrc"]) for note in notes if note["kind"] == NoteKind.EPOCH)
     streams = tuple(
@@ -86,12 +100,12 @@ def faults(picture: Picture, notes: int) -> tuple[sidecar.Problem, ...]:
     return tuple(sidecar.Problem(*words) for flaw, words in _FLAWS.items() if flaws & flaw)
 
 
-def anchors(state: State, taps: Sequence[int]) -> tuple[int | None, ...]:
-    """When the first speech of each tap's row came, UNIX ns by one reading of the clock; None: none came."""
-    rows = state.live.rows[state.live.taps["row"][list(taps)].astype(np.int64)]
+def anchors(state: State, numbers: Sequence[int]) -> tuple[int | None, ...]:
+    """When the first speech of each row came, UNIX ns by one reading of the clock; None: none came."""
+    rows = state.live.rows[list(numbers)]
     known = rows[rows["anchor_ns"] > 0]
     if not known.size:
-        return (None,) * len(taps)
+        return (None,) * len(numbers)
     first = known[int(known["anchor_ns"].argmin())]
     ahead_ns = int(first["anchor_wall_ns"]) - int(first["anchor_ns"])
     return tuple(int(row["anchor_ns"]) + ahead_ns if row["anchor_ns"] else None for row in rows)
@@ -123,6 +137,12 @@ def nothing(picture: Picture) -> sidecar.Problem | None:
         "no_packets", f"No packet of the tap's source came; the port saw {seen}.",
         "Check the address that the sender was given, the firewall, and the source policy of this tap.",
     )  # fmt: skip
+
+
+def own(notes: Records, further: int) -> Records:
+    """A tap's notes of one of its channels."""
+    mine: Records = notes[notes["channel"] == further]
+    return mine
 
 
 def stretches(notes: Records, channel: int = 0) -> Iterator[Stretch]:
@@ -176,7 +196,7 @@ def _source(tap: Any, notes: Records, base: sidecar.Channel) -> sidecar.Source:
     )
 
 
-def _streams(picture: Picture, notes: Records) -> Iterator[sidecar.Stream]:
+def _streams(picture: Picture, notes: Records, first: bool) -> Iterator[sidecar.Stream]:
     """One entry per SSRC, in order of appearance; what was counted in several runs of it is added up."""
     counted: dict[int, list[Any]] = {}
     for note in notes:
@@ -184,7 +204,8 @@ def _streams(picture: Picture, notes: Records) -> Iterator[sidecar.Stream]:
             counted.setdefault(int(note["ssrc"]), []).append(note["statistics"])
     for stream in picture.streams:
         counted.setdefault(int(stream["ssrc"]), []).append(stream["statistics"])
-    invalid, paced = int(picture.tap["verdicts"][MALFORMED].sum()), clocks.paces(notes, picture.streams)
+    invalid = int(picture.tap["verdicts"][MALFORMED].sum()) if first else 0
+    paced = clocks.paces(notes, picture.streams)
     for ssrc, runs in counted.items():
         told = _stream(ssrc, runs, invalid, tuple(_epochs(notes, ssrc)))
         yield msgspec.structs.replace(told, **clocks.of_stream(ssrc, paced, notes, picture.streams))

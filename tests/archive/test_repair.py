@@ -49,11 +49,11 @@ def log_key(key: PartKey) -> LogKey:
     return bytes.fromhex(key.recording_id.replace("-", "")), key.channel, key.segment
 
 
-def knows_nothing(draft: Draft, notes: Sequence[bytes]) -> tuple[Channel, ...]:
+def knows_nothing(draft: Draft, notes: Sequence[bytes], channels: Sequence[int]) -> tuple[Channel, ...]:
     return draft.channels
 
 
-def knows_an_epoch(draft: Draft, notes: Sequence[bytes]) -> tuple[Channel, ...]:
+def knows_an_epoch(draft: Draft, notes: Sequence[bytes], channels: Sequence[int]) -> tuple[Channel, ...]:
     epochs = (Epoch(frame=160, timestamp=5, at=moment(NOON_NS)),)
     return (Channel(party="both", streams=(Stream(ssrc=1, packets=9, epochs=epochs),)),)
 
@@ -324,7 +324,7 @@ def test_notes_are_believed_as_far_as_they_were_committed(files: Files) -> None:
     files.write_durably(names.log(0), pack({log_key(keys[0]): 2_000, notes.log_key: 4}, 1))
     seen: list[bytes] = []
 
-    def describe(draft: Draft, notes: Sequence[bytes]) -> tuple[Channel, ...]:
+    def describe(draft: Draft, notes: Sequence[bytes], channels: Sequence[int]) -> tuple[Channel, ...]:
         seen.extend(notes)
         return ()
 

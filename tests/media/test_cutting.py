@@ -22,7 +22,8 @@ def rig_of(*channels: list[Sent]) -> Rig:
 
 
 def cut(rig: Rig, now_ns: int = START + 60 * SECOND) -> list[int] | None:
-    return Cutting(rig.state, rig.pipeline.timeline, HORIZON).together(BOTH, now_ns)
+    rows = [int(rig.tap(tap)["row"]) for tap in BOTH]
+    return Cutting(rig.state, rig.pipeline.timeline, HORIZON).together(rows, now_ns)
 
 
 def handed_on(rig: Rig, tap: int) -> int:

@@ -119,9 +119,9 @@ def test_k8_many_notes_at_once_are_those_one_by_one() -> None:
             rig.state.now.world["notes"] = rig.state.note_log.size - 1
             rig.state.notes_freed[0] = rig.state.note_log.size - 1 if room == 99 else room - 1
         frames = np.array([5, 6, 7])
-        all_.pipeline.journal.note_each(np.array(taps, np.int32), NoteKind.PACE, frame=frames)
+        all_.pipeline.journal.note_each(np.array(taps, np.int32), NoteKind.PACE, np.array(taps, np.int32), frame=frames)
         for tap, frame in zip(taps, frames.tolist(), strict=True):
-            one.pipeline.journal.note(tap, NoteKind.PACE, frame=frame)
+            one.pipeline.journal.note(tap, NoteKind.PACE, tap, frame=frame)
         for rig in (one, all_):
             rig.commit()
         assert one.state.note_log.tobytes() == all_.state.note_log.tobytes()

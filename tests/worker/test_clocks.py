@@ -51,7 +51,7 @@ def test_a15_the_drift_of_a_call_comes_out_of_its_packets(ppm: int) -> None:
     told = Picture(rig.tap().copy(), None, [rig.stream().copy()])
     [stream] = story.channel(told, notes, Channel()).streams
     assert stream.drift_ppm == pytest.approx(ppm, abs=5)
-    [again] = story.described(made_draft(), [notes.tobytes()])[0].streams
+    [again] = story.described(made_draft(), [notes.tobytes()], [0])[0].streams
     assert again.drift_ppm == pytest.approx(ppm, abs=5)
 
 
@@ -122,3 +122,19 @@ def test_a13_a_timestamp_that_wraps_between_two_reports_is_no_jump() -> None:
         note(NoteKind.REPORT, ssrc=7, timestamp=(begin + 400 * 8_000) % (1 << 32), wall_ns=NOON_NS + 400 * SECOND),
     ])  # fmt: skip
     assert clocks.of_stream(7, (), notes)["sender_reports"].clock_ppm == 0
+
+
+def test_a15_a12_channels_of_one_tap_have_clocks_of_their_own() -> None:
+    """Notes go by tap and tell the channel; parts beside a tap's own have numbers from `MOST_TAPS` on."""
+    notes = np.concatenate([
+        note(NoteKind.EPOCH, ssrc=7, frame=3_200, arrival_ns=50),
+        note(NoteKind.EPOCH, ssrc=8, frame=3_200, arrival_ns=60, channel=1),
+        note(NoteKind.PACE, ssrc=8, frame=3_360, arrival_ns=70, channel=1),
+    ])  # fmt: skip
+    other = note(NoteKind.EPOCH, ssrc=9, frame=3_200, arrival_ns=80)
+    stream = np.zeros((), STREAM)
+    stream["ssrc"], stream["pace_frame"], stream["pace_arrival_ns"] = 8, 3_520, 90
+    found = clocks.by_channel([0, 1, 2], [notes, other], [[], [], [stream]])
+    assert [[(it.ssrc, len(it.points)) for it in mine] for mine in found] == [[(7, 1)], [(9, 1)], [(8, 3)]]
+    again = clocks.of_notes([notes.tobytes() + b"torn", other.tobytes()], [0, 1, 2])
+    assert [[(it.ssrc, len(it.points)) for it in mine] for mine in again] == [[(7, 1)], [(9, 1)], [(8, 2)]]
