@@ -30,7 +30,6 @@ AWAITED: Mapping[str, Awaited] = {
     "media.rtcp": Awaited(("mux", "off"), "RTCP on port + 1 (version 0.4)"),
     "taps.layout": Awaited(("mono",), _SOURCES),
     "taps.codec": Awaited(("PCMU", "PCMA"), _SOURCES),
-    "taps.pause_as": Awaited(("silence",), "pause and resume (version 0.4)"),
     "taps.mask_dtmf": Awaited((False,), "telephone events (version 0.4)"),
     "storage.encoding": Awaited(("pcm16",), _SOURCES),
     "storage.reserve_mb": Awaited((64,), "the watch over free space"),

@@ -64,6 +64,7 @@ class Woven:
     octets: int
     sha256: str  # of what was read back from the disk
     absent: tuple[Runs, ...]  # by channel, in frames of the part axis
+    left_out: Runs  # frames of the part axis that are not among the file's
 
 
 def weave(
@@ -74,11 +75,13 @@ def weave(
     rate: int,
     cut_lead: bool,
     chunk_frames: int = CHUNK_FRAMES,
+    paused: Runs | None = None,
 ) -> Woven | None:
     """Weave the frames ``[first, stop)`` = ``span`` of all tracks into ``target``, which is made anew.
 
     With ``cut_lead`` the file begins at the earliest sample that came (rule A2); None if none did. What is absent at
-    the end is kept. Raises ``OSError``, also when the disk gives back something else than it got.
+    the end is kept. Of the ``paused`` frames those that are absent in all tracks are left out. Raises ``OSError``, also
+    when the disk gives back something else than it got.
     """
     begins, stop = span
     if cut_lead:
@@ -86,7 +89,10 @@ def weave(
         if found is None:
             return None
         begins = found
-    head = wav.header(stop - begins, len(tracks), rate)
+    left_out = _absent_in_all(files, tracks, paused, chunk_frames)
+    left_out = left_out[left_out[:, 1] > begins]
+    frames = stop - begins - int((left_out[:, 1] - left_out[:, 0]).sum())
+    head = wav.header(frames, len(tracks), rate)
     descriptor = files.create(target, READY_MODE, afresh=True)  # its mode is durable with its content
     try:
         octet = files.pwrite(descriptor, (head,), 0)
@@ -96,13 +102,37 @@ def weave(
             woven = np.empty((min(chunk_frames, stop - frame), len(tracks)), "<i2")
             for channel, track in enumerate(tracks):
                 absent[channel] += _silence(files, track, frame, woven[:, channel])
+            woven = _without(woven, frame, left_out)
             octet = files.pwrite(descriptor, (woven,), octet)
             check = zlib.crc32(woven.data, check)
         files.fsync(descriptor)
         sha256 = _read_back(files, descriptor, octet, check)
     finally:
         files.close_file(descriptor)
-    return Woven(begins, stop - begins, octet, sha256, tuple(np.concatenate(pieces) for pieces in absent))
+    absences = tuple(np.concatenate(pieces) for pieces in absent)
+    return Woven(begins, frames, octet, sha256, absences, left_out)
+
+
+def _absent_in_all(files: Files, tracks: Sequence[Track], spans: Runs | None, chunk_frames: int) -> Runs:
+    """Return what of these runs is absent in every track."""
+    found = [np.empty((0, 2), np.int64)]
+    for first, stop in [] if spans is None else spans.tolist():
+        for frame in range(first, stop, chunk_frames):
+            sound = np.empty(min(chunk_frames, stop - frame), "<i2")
+            absent = np.ones(len(sound), np.bool_)
+            for track in tracks:
+                _read(files, track, frame, sound)
+                absent &= sound == ABSENT
+            found.append(runs(absent) + frame)
+    return np.concatenate(found)
+
+
+def _without(woven: Sound, frame: int, left_out: Runs) -> Sound:
+    """A chunk that begins at ``frame`` without the runs left out."""
+    stays = np.ones(len(woven), np.bool_)
+    for first, stop in (left_out - frame).tolist():
+        stays[max(first, 0) : max(stop, 0)] = False
+    return woven if stays.all() else woven[stays]
 
 
 def _silence(files: Files, track: Track, frame: int, into: Sound) -> list[Runs]:

@@ -21,6 +21,8 @@ ENVELOPE_SECONDS = 10  # rule A17: lower envelope = smallest transit of the last
 PROBATION_PACKETS = 8  # the longest proof that a policy asks for (rule B5)
 SPLICES = 12  # on one row at a time between cleared and edge; at most 8 epochs a minute (rule A11) and a few pauses
 VERDICTS = 32  # room for every wire.rtp.Verdict
+TURNS = 16  # of a tap that are remembered for packets that wait in its socket: instants of pause and resume in turn
+PAUSES = TURNS // 2
 EARLIER_LINES = 3  # lines of a stream's clock that are remembered beside the present one, for packets under way
 UNKNOWN = np.iinfo(np.int64).min
 FAR = np.int64(1) << 60  # larger than any transit
@@ -85,6 +87,8 @@ class NoteKind(IntEnum):
     SOURCE = 3
     STRETCH = 4
     ROLL = 5
+    PAUSE = 10
+    RESUME = 11
 
 
 ADDRESS = np.dtype([("high", "u8"), ("low", "u8"), ("port", "u2")], align=True)
@@ -135,6 +139,11 @@ TAP = np.dtype(
         ("segment", "i4"),  # rule C7
         ("segment_frame", "i8"),
         ("segment_before", "i8"),  # where the segment before it began
+        ("turns", "i8"),  # how often it was paused or resumed: an odd number is a paused tap
+        ("turned_ns", "i8", (TURNS,)),  # monotonic; turn n lies at n modulo `TURNS`
+        ("turned_wall_ns", "i8", (TURNS,)),
+        ("pause_frame", "i8", (PAUSES,)),  # what pause n left absent, at n modulo `PAUSES`
+        ("pause_end", "i8", (PAUSES,)),  # FAR: it goes on
         ("buried", STATISTICS),  # sums of the streams whose own record is free again
         ("verdicts", "i8", (VERDICTS,)),
     ],
@@ -228,9 +237,7 @@ WORLD = np.dtype(
     align=True,
 )
 
-PATCH = np.dtype(
-    [("tap", "i4"), ("count", "i4"), ("frame", "i8"), ("samples", "i2", (LONGEST_PACKET,))], align=True
-)
+PATCH = np.dtype([("tap", "i4"), ("count", "i4"), ("frame", "i8"), ("samples", "i2", (LONGEST_PACKET,))], align=True)
 """One packet that came after its block was cut off (rule K6)."""
 
 NOTE = np.dtype(

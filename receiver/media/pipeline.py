@@ -14,6 +14,7 @@ from receiver.media.clock import Clock, Packet
 from receiver.media.columns import VERDICTS, Flaw, Role
 from receiver.media.joining import Joining
 from receiver.media.journal import Journal
+from receiver.media.pauses import Pauses
 from receiver.media.sources import News, Packets, Source, Sources
 from receiver.media.state import State
 from receiver.media.streams import LONGEST_RUN, Heard, Streams, runs
@@ -22,6 +23,7 @@ from receiver.wire import g711, rtp
 from receiver.wire.rtp import Verdict
 
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 MOST_SIZES = 8  # rule A9: groups of equal length per batch; the rest one by one
 
 
@@ -45,6 +47,7 @@ class Turn(NamedTuple):
     verdict: NDArray[np.uint8]
     now_ns: int
     wall_offset_ns: int
+    kept_out: tuple[Bools, Ints] | None  # came inside a pause, and inside which
 
 
 class Pipeline:
@@ -55,6 +58,7 @@ class Pipeline:
         self.timeline, self.journal, self.streams = Timeline(state), Journal(state), Streams(state)
         self.clock = Clock(state, self.timeline, self.journal, horizon)
         self.joining = Joining(state, self.timeline, self.journal, self.clock)
+        self.pauses = Pauses(state, self.timeline, self.clock, self.journal)
         self.sources = Sources(state, self.journal, self.clock, self.joining, allow)
         if not state.fresh:
             self.timeline.blank_ahead()  # the slab in hand, run again, puts its part there anew
@@ -72,7 +76,8 @@ class Pipeline:
 
     def _step(self, datagrams: Datagrams, now_ns: int, wall_offset_ns: int) -> None:
         batch = rtp.parse(datagrams.octets, datagrams.size, self._kinds)
-        turn = Turn(datagrams, batch, batch.verdict.copy(), now_ns, wall_offset_ns)
+        kept_out = self.pauses.inside(datagrams.tap, datagrams.arrival_ns)
+        turn = Turn(datagrams, batch, batch.verdict.copy(), now_ns, wall_offset_ns, kept_out)
         stream = self._match(turn)
         known = np.flatnonzero(stream >= 0)
         if known.size:
@@ -189,6 +194,12 @@ class Pipeline:
         law = turn.batch.payload_type[heard.at]
         self.state.now.streams["law"][heard.stream] = law
         np.maximum.at(rows["edge"], row, position + heard.size)
+        if turn.kept_out is not None:
+            muted, pause = turn.kept_out[0][heard.at], turn.kept_out[1][heard.at]
+            self.pauses.cover(row[muted], position[muted], heard.size[muted], pause[muted])
+            heard, position, row, law = heard.take(~muted), position[~muted], row[~muted], law[~muted]
+            if not heard.at.size:
+                return
         late = position < rows["playout"][row]
         if (heard.size == heard.size[0]).all() and not late.any():
             self.timeline.place(row, position, self._sound(heard.at, law, int(heard.size[0]), turn))

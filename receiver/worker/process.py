@@ -13,7 +13,7 @@ from receiver import link
 from receiver.archive import sidecar
 from receiver.archive.commit import Commit
 from receiver.archive.files import Files
-from receiver.archive.repair import repair
+from receiver.archive.repair import Described, repair
 from receiver.archive.sidecar import Problem
 from receiver.archive.writer import Call, Mark, Write
 from receiver.media.carry import Carry
@@ -24,7 +24,7 @@ from receiver.media.taps import Taps
 from receiver.net.slab import open_slab
 from receiver.net.tick import Tick
 from receiver.wire import rtp
-from receiver.worker import story
+from receiver.worker import interludes, story
 from receiver.worker.closing import Closing
 from receiver.worker.desk import Desk
 from receiver.worker.errands import Errands
@@ -34,6 +34,7 @@ from receiver.worker.intake import Intake, Slots, clocks
 from receiver.worker.keeping import Keeping
 from receiver.worker.memory import SLAB_ROWS, Memory, choose
 from receiver.worker.mishaps import Mishaps
+from receiver.worker.pausing import Pausing
 from receiver.worker.recovery import Recovery
 from receiver.worker.reports import Reports
 from receiver.worker.rolling import Rolling
@@ -84,12 +85,12 @@ class Worker:
             lambda message: self.desk.refused(message),
         )  # fmt: skip
         self.desk = Desk(
-            configure, state, taps, pipeline.sources, self.intake, self.filters, starting, self.rolling, self.closing,
-            self.errands, files, say,
+            configure, state, taps, pipeline.sources, self.intake, self.filters, starting,
+            Pausing(state, pipeline.pauses, say), self.rolling, self.closing, self.errands, files, say,
         )  # fmt: skip
         self.tick = Tick(self._loop, configure.tick_ns, self.slice)
         self.reports = Reports(state, self.tick, self.shelf.writer, self.commit)
-        self.recovery = Recovery(state, slab, self.intake, drain, taps, self.shelf, files)
+        self.recovery = Recovery(state, slab, self.intake, drain, taps, pipeline.pauses, self.shelf, files)
         self.handover = Handover(configure.index, memory, taps, carry, files)
 
     def recover(self) -> None:
@@ -114,7 +115,7 @@ class Worker:
 
     async def _repair(self) -> None:
         living = self.handover.held().keys() - self.desk.strangers.keys()
-        repaired = await self.errands.insist("repair", repair, self._files, living, story.described, _told)
+        repaired = await self.errands.insist("repair", repair, self._files, living, _described, _told)
         self._say(link.Repaired([sidecar.encode(document) for document in repaired]))
         found = {document.recording_id for document in repaired}
         for recording, slot in self.desk.strangers.items():
@@ -220,6 +221,10 @@ async def run(index: int, descriptor: int) -> None:
         _die(loop, {"message": "the link or an order", "exception": error})
     if not idle:
         os._exit(0 if durable else 1)
+
+
+def _described(draft: sidecar.Draft, notes: bytes) -> Described:
+    return Described(story.described(draft, notes), interludes.pauses(story.read(notes)))
 
 
 def _told(name: str, problem: Problem) -> None:

@@ -61,6 +61,9 @@ class Ear:
     def source_changed(self, tap: Tap, seen: dict[str, Any]) -> None:
         self.heard.append(("source_changed", seen))
 
+    def turned(self, tap: Tap) -> None:
+        self.heard.append(("turned", tap.paused))
+
     def ready(self, tap: Tap, summary: Summary) -> None:
         self.heard.append(("ready", summary.outcome))
 
