@@ -1,9 +1,13 @@
 """What comes between speech and is none: keys that were pressed (rule A8), levels of comfort noise (rule A7).
 
 A key is known by its timestamp, which is its start: its packets, their repetitions and its three last ones tell one key
-with a growing duration. It is told when one of the last ones comes; where none does, when another key begins, after a
-second without any, or at the end. The last few keys of a stream lie in its columns. A note that tells a key again
-tells a longer duration. A candidate's keys wait until it is admitted.
+with a growing duration. It is over when one of the last ones comes; where none does, when another key begins, after a
+second without any, or at the end. It is told a moment later, because what arrived behind the instant of a pause must
+not be told, and the order for it takes its way. The last few keys of a stream lie in its columns. A note that tells a
+key again tells a longer duration. A candidate's keys wait until it is admitted.
+
+A key is of the recording if it began, and was heard of, outside a pause. Of one that was held over a pause's beginning
+what came before is told; of one that had begun when the pause ended, nothing, though its last packets come behind it.
 """
 
 from typing import Any, NamedTuple
@@ -11,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from receiver.media import lines
-from receiver.media.columns import KEYS, Flaw, NoteKind, Role
+from receiver.media.columns import KEYS, NS_PER_SAMPLE, Flaw, NoteKind, Role
 from receiver.media.journal import Journal
 from receiver.media.state import State
 from receiver.media.timeline import Timeline
@@ -20,6 +24,7 @@ from receiver.wire.events import DIGITS, LONGEST
 OPEN, ENDED, TOLD = 1, 2, 3
 NOTE_NS, NOTES_AT_ONCE = 50_000_000, 40  # of one stream: the log is everybody's
 PATIENCE_NS = 1_000_000_000  # a key is repeated every 20 to 50 ms while it is held
+ORDER_NS = 200_000_000  # within it an order to pause has come; it takes a few ms
 
 
 class Pressed(NamedTuple):
@@ -52,12 +57,13 @@ class Keys:
             if keys[k]["state"] and timestamp < keys[k]["timestamp"]:
                 return []  # older than all that are remembered
             told = self._tell(stream, record, k) if keys[k]["state"] in (OPEN, ENDED) else []
-            keys[k] = timestamp, self._frame(record, timestamp), event, duration, OPEN
+            keys[k] = timestamp, self._frame(record, timestamp), event, duration, OPEN, arrival_ns, arrival_ns
         else:
             told = []
         key = keys[k]
         duration += timestamp - int(key["timestamp"])
         longer = duration > key["duration"]
+        key["heard_ns"] = max(int(key["heard_ns"]), arrival_ns)
         key["duration"] = max(int(key["duration"]), duration)
         if ended and key["state"] == OPEN:
             key["state"] = ENDED
@@ -68,17 +74,45 @@ class Keys:
         return told + self.settle(stream, arrival_ns)
 
     def settle(self, stream: int, now_ns: int | None = None) -> list[Pressed]:
-        """Tell the keys that are over; those that are still held with them, if none was heard for a second or there is
-        no ``now_ns``: the end."""
+        """Tell the keys that are over, and those that nothing was heard of for a second; without ``now_ns`` all: the
+        end."""
         record = self._state.now.streams[stream]
         if record["role"] == Role.PROBATION:
             return []
-        over = record["keys"]["state"] == ENDED
-        if now_ns is None or now_ns - int(record["key_ns"]) > PATIENCE_NS:
-            over |= record["keys"]["state"] == OPEN
+        state = record["keys"]["state"]
+        over = (state == OPEN) | (state == ENDED)
+        if now_ns is not None:
+            over &= now_ns - record["keys"]["heard_ns"] > np.where(state == ENDED, ORDER_NS, PATIENCE_NS)
         which = np.flatnonzero(over)
         order = which[np.argsort(record["keys"]["timestamp"][which], kind="stable")]
         return [pressed for k in order.tolist() for pressed in self._tell(stream, record, k)]
+
+    def withhold(self, stream: int, timestamp: int, arrival_ns: int) -> None:
+        """A packet of a key that is none of the recording: it began inside a pause, or came inside one."""
+        record = self._state.now.streams[stream]
+        known = arrival_ns - int(record["withheld_ns"]) <= PATIENCE_NS
+        record["withheld"] = max(int(record["withheld"]), timestamp) if known else timestamp
+        record["withheld_ns"] = max(int(record["withheld_ns"]), arrival_ns)
+
+    def is_withheld(self, stream: int, timestamp: int, arrival_ns: int) -> bool:
+        """Whether a packet tells no younger key than one of which packets were withheld a short while ago."""
+        record = self._state.now.streams[stream]
+        if not record["withheld_ns"] or arrival_ns - int(record["withheld_ns"]) > PATIENCE_NS:
+            return False  # a sender's clock may have jumped back since
+        on = timestamp - int(record["withheld"])
+        return on <= 0 or on % LONGEST == 0
+
+    def pause(self, stream: int, at_ns: int) -> None:
+        """A pause began at an instant that may be past: of what arrived since then nothing is told."""
+        for key in self._state.now.streams[stream]["keys"]:
+            if key["state"] not in (OPEN, ENDED) or key["heard_ns"] < at_ns:
+                continue
+            held = (at_ns - int(key["born_ns"])) // NS_PER_SAMPLE
+            if held <= 0:
+                self.withhold(stream, int(key["timestamp"]), int(key["heard_ns"]))
+                key[...] = np.zeros((), key.dtype)
+            else:
+                key["duration"], key["state"] = min(int(key["duration"]), held), ENDED
 
     def waiting(self) -> list[int]:
         """Streams with keys that are not told yet."""
@@ -115,7 +149,7 @@ class Keys:
     @staticmethod
     def _find(keys: Any, timestamp: int, event: int) -> int | None:
         for k in range(KEYS):
-            start, _, code, duration, state = keys[k].tolist()
+            start, _, code, duration, state, *_ = keys[k].tolist()
             on = timestamp - start
             if state and code == event and 0 <= on <= duration and on % LONGEST == 0:
                 return k

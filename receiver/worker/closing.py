@@ -15,7 +15,7 @@ from receiver.media.columns import Flaw, TapState
 from receiver.media.state import State
 from receiver.media.taps import Picture, Taps
 from receiver.media.timeline import Timeline
-from receiver.worker import story
+from receiver.worker import interludes, story
 from receiver.worker.errands import Errands
 from receiver.worker.intake import Intake, Slots, clocks
 from receiver.worker.keeping import Keeping
@@ -89,7 +89,7 @@ class Closing:
             anchor_frame=self._horizon, anchor_ns=int(row["anchor_wall_ns"]) if heard else None,
             first_packet_ns=int(tap["first_wall_ns"]) if heard else None, ended_ns=end.wall_ns, ending=end.ending,
             channels=(story.channel(end.picture, notes, draft.channels[0]),),
-            stretches=(*story.stretches(notes), *shelved.unwritten),
+            stretches=(*story.stretches(notes), *shelved.unwritten), pauses=interludes.pauses(notes, tap),
             dtmf=story.digits(notes), noise=story.noises(notes),
             faults=story.faults(end.picture, len(notes)), problem=end.problem or story.nothing(end.picture),
         )  # fmt: skip

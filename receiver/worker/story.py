@@ -51,7 +51,7 @@ def channel(picture: Picture, notes: Records, base: sidecar.Channel) -> sidecar.
 
 def described(draft: sidecar.Draft, octets: bytes) -> tuple[sidecar.Channel, ...]:
     """Rule C5: what the notes alone still tell of a recording whose columns are gone."""
-    notes = np.frombuffer(octets[: len(octets) // NOTE.itemsize * NOTE.itemsize], NOTE)
+    notes = read(octets)
     base = draft.channels[0] if draft.channels else sidecar.Channel()
     ssrcs = dict.fromkeys(int(note["ssrc"]) for note in notes if note["kind"] == NoteKind.EPOCH)
     streams = tuple(
@@ -65,6 +65,11 @@ def described(draft: sidecar.Draft, octets: bytes) -> tuple[sidecar.Channel, ...
     return (sidecar.Channel(party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams),)
 
 
+def read(octets: bytes) -> Records:
+    """The notes as they lie in spool, as far as they are whole."""
+    return np.frombuffer(octets[: len(octets) // NOTE.itemsize * NOTE.itemsize], NOTE)
+
+
 def faults(picture: Picture, notes: int) -> tuple[sidecar.Problem, ...]:
     """Why a recording is ``degraded``; none: all that reached us is in the file. ``notes``: how many were found."""
     flaws = int(picture.tap["flaws"])
@@ -76,6 +81,8 @@ def faults(picture: Picture, notes: int) -> tuple[sidecar.Problem, ...]:
 
 def nothing(picture: Picture) -> sidecar.Problem | None:
     """Rule D5: what to say where no packet of the source came."""
+    if picture.tap["first_ns"] and picture.tap["turns"]:
+        return sidecar.Problem("paused", "All the sound that came, came while recording was paused.", "Was it resumed?")
     if picture.tap["first_ns"]:
         return None
     counts = {v.name.lower(): int(picture.tap["verdicts"][v]) for v in Verdict if picture.tap["verdicts"][v]}

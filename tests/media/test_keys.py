@@ -127,6 +127,7 @@ def test_a8_keys_survive_a_worker() -> None:
     for packet in sorted(call(key(5, 120), key(11, 140, 7)), key=lambda packet: packet.arrival_ns):
         rig.step([packet])
         succeed(rig)
+    rig.review(START + 3 * SECOND)
     assert [digit for digit, _, _ in told(rig)] == ["5", "#"]
 
 
