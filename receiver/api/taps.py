@@ -94,14 +94,15 @@ async def stop_tap(request: web.Request) -> web.Response:
 
 @routes.post("/v1/taps/{id}/pause")
 async def pause_tap(request: web.Request) -> web.Response:
-    """Record nothing that comes from this instant on, until `resume`; 202, also for one that is paused already or has
-    ended. The sender is heard and counted meanwhile."""
+    """Record nothing that comes from this instant on, until `resume`; 202, also for one that is paused already. The
+    sender is heard and counted meanwhile. 409 for one that has ended."""
     return await _turn(request, paused=True)
 
 
 @routes.post("/v1/taps/{id}/resume")
 async def resume_tap(request: web.Request) -> web.Response:
-    """Record again what comes from this instant on; 202, also for one that is not paused or has ended."""
+    """Record again what comes from this instant on; 202, also for one that is not paused. 409 for one that has
+    ended."""
     return await _turn(request, paused=False)
 
 
@@ -109,12 +110,13 @@ async def _turn(request: web.Request, paused: bool) -> web.Response:
     house = request.app[HOUSE]
     bodies.nothing_else(request.query)
     tap = await _living(request)
-    if tap is not None:
-        try:
-            await house.roster.pausing.ask(tap, paused)
-        except sqlite3.Error as error:
-            said = f"it is {'paused' if paused else 'resumed'}, but the ledger cannot be written, see /readyz"
-            raise Trouble(503, "no_ledger", f"{said}: a daemon that is started anew may not know") from error
+    if tap is None or tap.state is State.FINISHING:
+        raise Trouble(409, "over", "the tap has ended", "what it recorded is told by GET /v1/recordings")
+    try:
+        await house.roster.pausing.ask(tap, paused)
+    except sqlite3.Error as error:
+        said = f"it is {'paused' if paused else 'resumed'}, but the ledger cannot be written, see /readyz"
+        raise Trouble(503, "no_ledger", f"{said}: a daemon that is started anew may not know", "ask again") from error
     return json(_view(house, await _known(request)), HTTPStatus.ACCEPTED)
 
 

@@ -26,11 +26,10 @@ class Pausing:
 
         Raises ``sqlite3.Error`` where it cannot be kept: it holds all the same, as long as we live.
         """
-        if tap.paused is paused:
-            return
-        self._turn(tap, tap.turns + 1, self._means.clock_ns())
-        self._means.send(tap.worker, orders.pausing(tap), ())
-        self._changes.turned(tap)
+        if tap.paused is not paused:
+            self._turn(tap, tap.turns + 1, self._means.clock_ns())
+            self._means.send(tap.worker, orders.pausing(tap), ())
+            self._changes.turned(tap)
         await self._means.clerk.do(self._means.clerk.ledger.seat, tap.id, orders.seat(tap))
 
     def learn(self, tap: Tap, news: link.Happened) -> None:

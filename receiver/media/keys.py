@@ -104,13 +104,14 @@ class Keys:
 
     def pause(self, stream: int, at_ns: int) -> None:
         """A pause began at an instant that may be past: of what arrived since then nothing is told."""
-        for key in self._state.now.streams[stream]["keys"]:
+        keys = self._state.now.streams[stream]["keys"]
+        for k, key in enumerate(keys):
             if key["state"] not in (OPEN, ENDED) or key["heard_ns"] < at_ns:
                 continue
             held = (at_ns - int(key["born_ns"])) // NS_PER_SAMPLE
             if held <= 0:
                 self.withhold(stream, int(key["timestamp"]), int(key["heard_ns"]))
-                key[...] = np.zeros((), key.dtype)
+                keys[k] = np.zeros((), keys.dtype)
             else:
                 key["duration"], key["state"] = min(int(key["duration"]), held), ENDED
 

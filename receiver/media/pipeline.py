@@ -76,6 +76,12 @@ class Pipeline:
         news, self.sources.news = self.sources.news, []
         return news
 
+    def hidden(self, datagrams: Datagrams) -> Bools:
+        """Which datagrams must not be kept as evidence: those that came inside a pause, and masked keys."""
+        kept_out = self.pauses.inside(datagrams.tap, datagrams.arrival_ns)
+        masked = self._mask_dtmf & (self._kinds[datagrams.octets[:, 1] & 0x7F] == Verdict.EVENT)
+        return np.asarray(masked if kept_out is None else masked | kept_out[0])
+
     def _step(self, datagrams: Datagrams, now_ns: int, wall_offset_ns: int) -> None:
         batch = rtp.parse(datagrams.octets, datagrams.size, self._kinds)
         kept_out = self.pauses.inside(datagrams.tap, datagrams.arrival_ns)

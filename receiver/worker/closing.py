@@ -67,6 +67,7 @@ class Closing:
     async def _finish(self, slot: int, draft: Draft, ending: Ending, problem: Problem | None) -> Sidecar:
         now_ns, offset_ns = clocks()
         self._keeping.end(np.array([slot]), now_ns, now_ns + offset_ns)
+        self._intake.tell()  # keys that were still held
         picture = self._taps.picture(slot)  # now: a later turn may bury streams in notes that are not written yet
         heard = bool(picture.tap["first_ns"])
         end = End(

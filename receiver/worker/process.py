@@ -92,7 +92,7 @@ class Worker:
         )  # fmt: skip
         self.tick = Tick(self._loop, configure.tick_ns, self.slice)
         self.reports = Reports(state, self.tick, self.shelf.writer, self.commit)
-        self.recovery = Recovery(state, slab, self.intake, drain, taps, pipeline.pauses, self.shelf, files)
+        self.recovery = Recovery(state, slab, self.intake, drain, taps, pipeline, self.shelf, files)
         self.handover = Handover(configure.index, memory, taps, carry, files)
 
     def recover(self) -> None:
@@ -127,8 +127,8 @@ class Worker:
     def slice(self, group: int, now_ns: int) -> None:
         """One fifth of the tick: hand on what is ripe of a group of taps, read it, see to room, sources and filters.
 
-        In this order: what is handed on was read by an earlier slice, and since then control was heard. So no sound that
-        arrived behind the instant of a pause is on its way to the disk before the order is here.
+        In this order: what is handed on was read by an earlier slice, and control was heard since. So no sound that
+        came behind the instant of a pause is on its way to the disk before the order is here.
         """
         slots = self.intake.members(group)
         self.shelf.write_logs()

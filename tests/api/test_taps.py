@@ -109,13 +109,13 @@ async def test_a_tap_is_paused_and_resumed_and_twice_is_the_same(outside: Outsid
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])
-async def test_a_pause_of_a_tap_that_has_ended_is_nothing_and_of_none_is_404(outside: Outside, verb: str) -> None:
+async def test_a_pause_of_a_tap_that_has_ended_is_409_and_of_none_is_404(outside: Outside, verb: str) -> None:
     client = await outside.client()
     tap = await outside.world.open()
     outside.world.finish(tap)
     await outside.world.soon(lambda: outside.world.roster.get(tap.id) is None)
     response = await client.post(f"/v1/taps/{tap.id}/{verb}")
-    assert (response.status, (await response.json())["outcome"]) == (202, "complete")
+    assert (response.status, (await response.json())["code"]) == (409, "over")
     assert outside.world.orders(link.Pause) == []
     assert (await client.post(f"/v1/taps/none/{verb}")).status == 404
     assert (await client.post(f"/v1/taps/{tap.id}/{verb}?now=1")).status == 400

@@ -1,12 +1,15 @@
 """What control says of pauses becomes columns, once; what these know and control does not is told to it."""
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from receiver import link
 from receiver.worker.pausing import Pausing
 from tests.media.rig import Rig
+from tests.worker.office import Line, office
 
 
 def made() -> tuple[Rig, Pausing, list[link.ToControl]]:
@@ -66,3 +69,19 @@ def test_columns_that_know_more_hold_and_control_is_told() -> None:
     [news] = said
     assert isinstance(news, link.Happened)
     assert (news.event, news.fields) == ("turned", {"turns": 1, "turned_ns": 1_000})
+
+
+async def test_what_a_slice_reads_is_handed_on_by_a_later_one_so_that_an_order_to_pause_comes_before(
+    tmp_path: Path, memory: int, call: Callable[..., Line]
+) -> None:
+    line = call()
+    async with office(tmp_path, memory, commit_interval_ns=1) as one:
+        await one.open(line)
+        line.talk(60)  # more than a horizon: its first packets are ripe as soon as they are read
+        one.slices()
+        row = int(one.tap(line)["row"])
+        assert one.state.live.rows["edge"][row] > 60 * 160
+        assert one.state.live.rows["playout"][row] == 0
+        await one.sync()
+        one.slices(time.monotonic_ns() + 2_000_000_000)
+        assert one.state.live.rows["playout"][row] > 0

@@ -162,6 +162,27 @@ async def test_k7_nothing_that_came_inside_a_pause_is_in_the_evidence(
     assert [sent.payload in kept for sent in (*paused.sent, *other.sent)] == [False] * 3 + [True] * 3
 
 
+async def test_k7_masked_keys_are_not_in_the_evidence(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = call(0)
+    async with office(tmp_path, memory, mask_dtmf=True) as one:
+        await one.open(line)
+        one.worker.intake._slab.begin(one.state.generation)
+        one.worker.intake._slab.attempts = 1
+        monkeypatch.setattr(one.state, "commit", die)
+        line.talk(2)
+        line.send([line.sent[0]._replace(sequence=102, payload_type=101, payload=b"\x07\x8a\x01\xe0")])
+        with pytest.raises(Dead):
+            one.worker.intake.read(np.array([0]), time.monotonic_ns(), every=True)
+        monkeypatch.undo()
+    async with office(tmp_path, memory, mask_dtmf=True) as two:
+        assert two.worker.recovery.found["datagrams_set_aside"] == 3
+    [capture] = (tmp_path / "quarantine").iterdir()
+    kept = capture.read_bytes()
+    assert [sent.payload in kept for sent in line.sent] == [True, True, False]
+
+
 async def test_k7_a_poison_slab_is_set_aside_by_the_third_worker_and_only_its_taps_are_degraded(
     tmp_path: Path, call: Call
 ) -> None:
