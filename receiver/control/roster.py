@@ -320,14 +320,12 @@ class Roster:
 
     def _first(self, tap: Tap, at_unix_ns: int) -> bool:
         """A packet of the source came; return whether that is news."""
-        if not self._move(tap, Event.FIRST_PACKET):
-            return False
-        tap.receiving_unix_ns = at_unix_ns
-        return True
+        if is_news := self._move(tap, Event.FIRST_PACKET):
+            tap.receiving_unix_ns = at_unix_ns
+        return is_news
 
     def _report(self, worker: int, report: link.Report) -> None:
-        now_ns = self._means.clock_ns()
-        self._reported_ns[worker] = now_ns
+        self._reported_ns[worker] = now_ns = self._means.clock_ns()
         moved = []
         for slot, recording_id, first_unix_ns, heard_unix_ns, counts in orders.reported(report):
             tap = self._places.at(worker, slot)

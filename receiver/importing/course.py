@@ -29,7 +29,7 @@ from receiver.media.pipeline import Datagrams
 from receiver.wire import rtp
 from receiver.wire.capture import LONGEST_ROW, CaptureError
 from receiver.wire.ip import Fate
-from receiver.worker import interludes
+from receiver.worker import story
 
 Ints = NDArray[np.int64]
 SECOND_NS: Final = 1_000_000_000
@@ -114,7 +114,7 @@ def run(path: Path, files: Files, options: Options, progress: Callable[[int], No
 
 def finish_what_is_left(files: Files) -> None:
     """Rule C5 for an import that was killed: what it had recorded is finished, as ``recovered``."""
-    for document in repair(files, (), interludes.described):
+    for document in repair(files, (), story.described):
         finishing.forget(files, document.recording_id)
 
 

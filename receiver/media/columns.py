@@ -6,9 +6,9 @@ row that is drained; a stream on probation has a row of its own. Positions are s
 the *frame* of a position in the part is ``position + shift``, and the shift grows at a *splice*, where time went on
 and no sample came (rules A7, A10, A11, A17).
 
-What must survive a worker is a column here, or can be derived from the parts (rule K8). The columns of a tap or a
-stream from ``…_ASIDE`` on are **asides**: off the ordinary path, so that they cost nothing where nothing happens to
-them, they are told apart in `State.touch`.
+What must survive a worker is a column here, or can be derived from the parts (rule K8). What the ordinary path does
+not look at lies beside it in tables of its own, the **asides** of taps and streams: records are copied whole with each
+turn, and how far apart they lie is most of what they cost.
 """
 
 from enum import IntEnum
@@ -149,14 +149,20 @@ TAP = np.dtype(
         ("segment_before", "i8"),  # where the segment before it began
         ("buried", STATISTICS),  # sums of the streams whose own record is free again
         ("verdicts", "i8", (VERDICTS,)),
-        ("turned_ns", "i8", (TURNS,)),  # monotonic; turn n lies at n modulo `TURNS`
+    ],
+    align=True,
+)
+
+TAP_ASIDE = np.dtype(
+    [
+        ("turned_ns", "i8", (TURNS,)),  # monotonic; turn n of `turns` lies at n modulo `TURNS`
         ("turned_wall_ns", "i8", (TURNS,)),
         ("pause_frame", "i8", (PAUSES,)),  # what pause n left absent, at n modulo `PAUSES`
         ("pause_end", "i8", (PAUSES,)),  # FAR: it goes on
     ],
     align=True,
 )
-TAP_ASIDE = "turned_ns"
+"""More of a tap, off the ordinary path."""
 
 LINE = np.dtype(
     [
@@ -236,6 +242,12 @@ STREAM = np.dtype(
         ("proof_arrival_ns", "i8", (PROBATION_PACKETS,)),
         ("proofs", "i4"),
         ("seen", "u8", (SEEN_WORDS,)),
+    ],
+    align=True,
+)
+
+STREAM_ASIDE = np.dtype(
+    [
         ("held", "i8"),  # 1: behind the newest speech came packets that are none
         ("held_sequence", "i8"),
         ("held_end", "i8"),
@@ -252,7 +264,7 @@ STREAM = np.dtype(
     ],
     align=True,
 )
-STREAM_ASIDE = "held"
+"""More of a stream, off the ordinary path: it is read packet by packet where one of these changes."""
 
 ROW = np.dtype(
     [

@@ -40,9 +40,9 @@ class Pauses:
         """Pause a tap that goes on, or let a paused one go on, from this monotonic instant (which may be past)."""
         self._state.touch("taps", tap)
         self._state.touch("taps_aside", tap)
-        record = self._state.now.taps[tap]
+        record, aside = self._state.now.taps[tap], self._state.now.taps_aside[tap]
         number = int(record["turns"])
-        least_ns = int(record["turned_ns"][(number - 1) % TURNS]) if number else 0
+        least_ns = int(aside["turned_ns"][(number - 1) % TURNS]) if number else 0
         if number % 2:
             least_ns = max(least_ns, int(record["heard_ns"]) + 1)  # what was heard so far was kept out
         wall_ns += max(least_ns - at_ns, 0)
@@ -51,18 +51,18 @@ class Pauses:
         frame = self._frame(record, at_ns)
         if number % 2 == 0:
             if pause >= PAUSES:
-                self._note(tap, record, pause - PAUSES)
+                self._note(tap, aside, pause - PAUSES)
             begin = frame if record["first_ns"] else FAR  # what is kept out of it will tell
-            record["pause_frame"][place], record["pause_end"][place] = begin, FAR
+            aside["pause_frame"][place], aside["pause_end"][place] = begin, FAR
             self._erase(tap, at_ns)
         else:
-            end = max(frame, self._newest(record, int(record["turned_ns"][2 * pause % TURNS])))
-            begin = int(record["pause_frame"][place])
-            record["pause_frame"][place] = begin = min(begin, end) if begin == FAR else begin
-            record["pause_end"][place] = max(end, begin)
-        record["turned_ns"][number % TURNS], record["turned_wall_ns"][number % TURNS] = at_ns, wall_ns
+            end = max(frame, self._newest(record, int(aside["turned_ns"][2 * pause % TURNS])))
+            begin = int(aside["pause_frame"][place])
+            aside["pause_frame"][place] = begin = min(begin, end) if begin == FAR else begin
+            aside["pause_end"][place] = max(end, begin)
+        aside["turned_ns"][number % TURNS], aside["turned_wall_ns"][number % TURNS] = at_ns, wall_ns
         record["turns"] = number + 1
-        self._note(tap, record, pause)
+        self._note(tap, aside, pause)
 
     def inside(self, tap: NDArray[Any], arrival_ns: Ints) -> tuple[Bools, Ints] | None:
         """Which datagrams came inside a pause of their tap, and of those in which; None: none of these taps ever was
@@ -70,14 +70,13 @@ class Pauses:
 
         What came before the oldest turn that is known came at an unknown side of it, and is kept out.
         """
-        taps = self._state.now.taps
-        turns = taps["turns"][tap]
+        turns, asides = self._state.now.taps["turns"][tap], self._state.now.taps_aside
         some = np.flatnonzero(turns)
         if not some.size:
             return None
         turns = turns[some]
         known = np.arange(TURNS) < turns[:, None]
-        passed = ((taps["turned_ns"][tap[some]] <= arrival_ns[some, None]) & known).sum(axis=1)
+        passed = ((asides["turned_ns"][tap[some]] <= arrival_ns[some, None]) & known).sum(axis=1)
         forgotten = np.maximum(turns - TURNS, 0)
         unknown = (forgotten > 0) & (passed == 0)
         muted, pause = np.zeros(tap.size, np.bool_), np.full(tap.size, FORGOTTEN, np.int64)
@@ -87,18 +86,18 @@ class Pauses:
 
     def cover(self, row: Ints, position: Ints, size: Ints, pause: Ints) -> None:
         """Packets were kept out: a pause reaches as far as they do. Rows of candidates have no frames yet."""
-        rows, taps = self._state.now.rows, self._state.now.taps
+        rows, taps, asides = self._state.now.rows, self._state.now.taps, self._state.now.taps_aside
         tap = rows["tap"][row].astype(np.int64)
         at = pause % PAUSES
         lowest, shift = position + rows["shift"][row], rows["splice_shift"][row, rows["splices"][row] - 1]
         highest = position + size + np.where(rows["splices"][row] > 0, shift, rows["shift"][row])
-        beyond = (lowest < taps["pause_frame"][tap, at]) | (highest > taps["pause_end"][tap, at])
+        beyond = (lowest < asides["pause_frame"][tap, at]) | (highest > asides["pause_end"][tap, at])
         beyond &= (taps["row"][tap] == row) & (pause != FORGOTTEN)
         for k in np.flatnonzero(beyond).tolist():
-            record, frame = taps[int(tap[k])], self._timeline.frame(int(row[k]), int(position[k]))
+            aside, frame = asides[int(tap[k])], self._timeline.frame(int(row[k]), int(position[k]))
             self._state.touch("taps_aside", int(tap[k]))
-            record["pause_frame"][at[k]] = min(int(record["pause_frame"][at[k]]), frame)
-            record["pause_end"][at[k]] = max(int(record["pause_end"][at[k]]), frame + int(size[k]))
+            aside["pause_frame"][at[k]] = min(int(aside["pause_frame"][at[k]]), frame)
+            aside["pause_end"][at[k]] = max(int(aside["pause_end"][at[k]]), frame + int(size[k]))
 
     def outlasted(self, stream: int, pause: int, timestamp: int, duration: int, arrival_ns: int) -> bool:
         """Whether a key, of which a packet came behind this pause, had begun before the pause ended.
@@ -107,7 +106,7 @@ class Pauses:
         early as the fastest one does.
         """
         record = self._state.now.streams[stream]
-        resumed_ns = int(self._state.now.taps["turned_ns"][int(record["tap"]), (2 * pause + 1) % TURNS])
+        resumed_ns = int(self._state.now.taps_aside["turned_ns"][int(record["tap"]), (2 * pause + 1) % TURNS])
         if arrival_ns - duration * NS_PER_SAMPLE < resumed_ns:
             return True
         if record["line_sequence"] == FAR or record["envelope"].min() == FAR:
@@ -158,13 +157,13 @@ class Pauses:
                 self._journal.patch(tap, frame, np.full(length, ABSENT, np.int16))
             start += length
 
-    def _note(self, tap: int, record: Any, pause: int) -> None:
+    def _note(self, tap: int, aside: Any, pause: int) -> None:
         """For who finds nothing but the notes, or the columns with later pauses in this one's place."""
         begin, place = 2 * pause % TURNS, pause % PAUSES
-        frame, end = int(record["pause_frame"][place]), int(record["pause_end"][place])
+        frame, end = int(aside["pause_frame"][place]), int(aside["pause_end"][place])
         number = {"timestamp": pause, "frame": frame}
         if end == FAR:
-            self._journal.note(tap, NoteKind.PAUSE, wall_ns=record["turned_wall_ns"][begin], **number)
+            self._journal.note(tap, NoteKind.PAUSE, wall_ns=aside["turned_wall_ns"][begin], **number)
         else:
-            wall_ns = record["turned_wall_ns"][begin + 1]
+            wall_ns = aside["turned_wall_ns"][begin + 1]
             self._journal.note(tap, NoteKind.RESUME, wall_ns=wall_ns, frames=end - frame, **number)

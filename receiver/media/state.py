@@ -24,10 +24,14 @@ MAGIC = b"TAPDECK\0"
 MEANING = 1  # to be raised when a column comes to mean something else; where it lies is told by the types themselves
 PAGE = 4_096
 
-_TABLES = (columns.TAP, columns.STREAM, columns.ROW, columns.WORLD, columns.PATCH, columns.NOTE_SLOT)
+_TABLES = (
+    columns.TAP, columns.STREAM, columns.ROW, columns.WORLD, columns.PATCH, columns.NOTE_SLOT, columns.TAP_ASIDE,
+    columns.STREAM_ASIDE,
+)  # fmt: skip
 LAYOUT = MEANING << 32 | zlib.crc32(repr([table.descr for table in _TABLES]).encode())
 """Which memory this version understands: a change of any column's name, type or place makes another number."""
-_ASIDES = {"taps": ("taps_aside", columns.TAP_ASIDE), "streams": ("streams_aside", columns.STREAM_ASIDE)}
+ASIDES = {"taps": "taps_aside", "streams": "streams_aside"}
+"""What lies beside the records of a table, row by row."""
 
 _HEADER = np.dtype([("magic", "S8"), ("layout", "i8"), ("shape", "i8", (7,)), ("generation", "i8")], align=True)
 _CURSORS = ("cleared", "committed", "written", "allocated")
@@ -70,6 +74,8 @@ class Columns(NamedTuple):
     streams: Records
     rows: Records
     world: Records
+    taps_aside: Records
+    streams_aside: Records
 
 
 class State:
@@ -92,14 +98,13 @@ class State:
         self.live, self.now = self._sides()  # the committed copy, what a successor would see; that of the present turn
         # the same as opaque records: numpy copies those whole, a record with fields it copies field by field
         self._opaque = [{t: getattr(c, t).view(f"V{getattr(c, t).itemsize}") for t in Columns._fields} for c in copies]
-        self._parts = [_parts(opaque, copies[0]) for opaque in self._opaque]
         self.cleared, self.committed, self.written, self.allocated = (view(name) for name in _CURSORS)
         self.patched, self.patches_freed, self.noted, self.notes_freed = (view(name) for name in _LOG_CURSORS)
         self.patch_log, self.note_log, self.slab = view("patch_log"), view("note_log"), view("slab")
         samples = view("ring").view(np.int16).reshape(shape.rows, -1)
         self.ring: NDArray[np.int16] = samples
-        self._touched: dict[str, list[NDArray[np.intp]]] = {table: [] for table in self._parts[0]}
-        self._touched_one: dict[str, list[int]] = {table: [] for table in self._parts[0]}
+        self._touched: dict[str, list[NDArray[np.intp]]] = {t: [] for t in Columns._fields if t != "world"}
+        self._touched_one: dict[str, list[int]] = {t: [] for t in Columns._fields if t != "world"}
         self.turn = 0  # grows with every turn, committed or not: what was derived for one turn holds no longer
         self.fresh = bytes(self._header["magic"][0]) == b""
         if self.fresh:
@@ -113,19 +118,18 @@ class State:
         return int(self._header["generation"][0])
 
     def touch(self, table: str, which: NDArray[Any] | list[int] | int) -> None:
-        """Say that rows of ``taps``, ``streams``, ``rows`` were, or will be, written in this turn; of the first two the
-        columns that are asides are meant by ``taps_aside``, ``streams_aside``."""
+        """Say that rows of a table, by its name in `Columns`, were, or will be, written in this turn."""
         if isinstance(which, int):
             self._touched_one[table].append(which)
         else:
             self._touched[table].append(np.atleast_1d(np.asarray(which, np.intp)))
 
     def wipe(self, table: str, which: int) -> None:
-        """Make one record of the present turn all zero, and touch it."""
-        self.touch(table, which)
-        if table in _ASIDES:
-            self.touch(_ASIDES[table][0], which)
-        self._opaque[(self.generation + 1) & 1][table][which : which + 1].view(np.uint8)[:] = 0
+        """Make one record of the present turn all zero, with its aside, and touch it."""
+        for each in (table, ASIDES.get(table)):
+            if each is not None:
+                self.touch(each, which)
+                self._opaque[(self.generation + 1) & 1][each][which : which + 1].view(np.uint8)[:] = 0
 
     def commit(self) -> None:
         """End the turn: from the store of the generation on, it has happened (rule K3)."""
@@ -158,7 +162,7 @@ class State:
 
     def _echo(self) -> None:
         self.live, self.now = self._sides()
-        live, now = self._parts[self.generation & 1], self._parts[(self.generation + 1) & 1]
+        live, now = self._opaque[self.generation & 1], self._opaque[(self.generation + 1) & 1]
         for table, lists in self._touched.items():
             if self._touched_one[table]:
                 lists.append(np.array(self._touched_one[table], np.intp))
@@ -167,7 +171,7 @@ class State:
                 which = np.concatenate(lists) if len(lists) > 1 else lists[0]
                 now[table][which] = live[table][which]
                 lists.clear()
-        self.now.world.view(np.uint8)[:] = self.live.world.view(np.uint8)
+        now["world"][0] = live["world"][0]
 
     def _mirror(self) -> None:
         for table in self._touched:
@@ -193,17 +197,6 @@ class State:
             raise LayoutError(f"layout {magic!r} {found}, not {MAGIC!r} {wanted}")
 
 
-def _parts(opaque: dict[str, Records], typed: Columns) -> dict[str, Records]:
-    """The tables that can be touched, as opaque records: asides are the tails of records of others."""
-    parts: dict[str, Records] = {"rows": opaque["rows"]}
-    for table, (aside, first) in _ASIDES.items():
-        whole, (_, at, *_) = opaque[table], (getattr(typed, table).dtype.fields or {})[first]
-        octets, size = whole.view(np.uint8), whole.itemsize
-        parts[table] = np.ndarray(whole.shape, f"V{at}", octets, 0, (size,))
-        parts[aside] = np.ndarray(whole.shape, f"V{size - at}", octets, at, (size,))
-    return parts
-
-
 def _pages(octets: int) -> int:
     return -(-octets // PAGE) * PAGE
 
@@ -218,6 +211,8 @@ def _plan(shape: Shape) -> tuple[dict[str, tuple[int, np.dtype[Any], int]], int]
             (f"streams{side}", columns.STREAM, shape.streams),
             (f"rows{side}", columns.ROW, shape.rows),
             (f"world{side}", columns.WORLD, 1),
+            (f"taps_aside{side}", columns.TAP_ASIDE, shape.taps),
+            (f"streams_aside{side}", columns.STREAM_ASIDE, shape.streams),
         ]
     wanted += [(name, word, shape.rows) for name in _CURSORS] + [(name, word, 1) for name in _LOG_CURSORS]
     wanted += [

@@ -90,7 +90,8 @@ class Closing:
             anchor_frame=self._horizon, anchor_ns=int(row["anchor_wall_ns"]) if heard else None,
             first_packet_ns=int(tap["first_wall_ns"]) if heard else None, ended_ns=end.wall_ns, ending=end.ending,
             channels=(story.channel(end.picture, notes, draft.channels[0]),),
-            stretches=(*story.stretches(notes), *shelved.unwritten), pauses=interludes.pauses(notes, tap),
+            stretches=(*story.stretches(notes), *shelved.unwritten),
+            pauses=interludes.pauses(notes, int(tap["turns"]), end.picture.aside),
             dtmf=story.digits(notes), noise=story.noises(notes),
             faults=story.faults(end.picture, len(notes)), problem=end.problem or story.nothing(end.picture),
         )  # fmt: skip

@@ -13,8 +13,8 @@ from receiver.media.state import Records
 from receiver.worker import story
 
 
-def pauses(notes: Records, tap: Any = None) -> tuple[Paused, ...]:
-    """In order. ``tap`` is its record; without it (rule C5) the notes alone must do."""
+def pauses(notes: Records, turns: int = 0, aside: Any = None) -> tuple[Paused, ...]:
+    """In order. ``turns`` and the ``aside`` are the tap's; without them (rule C5) the notes alone must do."""
     found: dict[int, Paused] = {}
     for note in notes:
         number = int(note["timestamp"])
@@ -24,25 +24,21 @@ def pauses(notes: Records, tap: Any = None) -> tuple[Paused, ...]:
             begun = found[number]
             end = int(note["frame"]) + int(note["frames"])
             found[number] = Paused(int(note["frame"]), end, begun.at_ns, int(note["wall_ns"]))
-    if tap is not None:
-        latest = (int(tap["turns"]) + 1) // 2
-        found |= {number: _known(tap, number) for number in range(max(0, latest - PAUSES), latest)}
+    if aside is not None:
+        latest = (turns + 1) // 2
+        found |= {number: _known(aside, number) for number in range(max(0, latest - PAUSES), latest)}
     return tuple(found[number] for number in sorted(found))
 
 
 def described(draft: Draft, octets: bytes) -> Described:
     """Rule C5; ``octets`` are its notes as they lie in spool."""
-    notes = story.read(octets)
-    return Described(
-        story.described(draft, octets), pauses(notes), tuple(story.stretches(notes)), story.digits(notes),
-        story.noises(notes),
-    )  # fmt: skip
+    return story.described(draft, octets)._replace(pauses=pauses(story.read(octets)))
 
 
-def _known(tap: Any, number: int) -> Paused:
-    begin, end = 2 * number % TURNS, int(tap["pause_end"][number % PAUSES])
+def _known(aside: Any, number: int) -> Paused:
+    begin, end = 2 * number % TURNS, int(aside["pause_end"][number % PAUSES])
     goes_on = end == FAR
     return Paused(
-        int(tap["pause_frame"][number % PAUSES]), None if goes_on else end,
-        int(tap["turned_wall_ns"][begin]), None if goes_on else int(tap["turned_wall_ns"][begin + 1]),
+        int(aside["pause_frame"][number % PAUSES]), None if goes_on else end,
+        int(aside["turned_wall_ns"][begin]), None if goes_on else int(aside["turned_wall_ns"][begin + 1]),
     )  # fmt: skip

@@ -27,9 +27,8 @@ class Pausing:
             self._tell(told)
 
     def _tell(self, told: link.Open | link.Pause) -> None:
-        record = self._state.live.taps[told.slot]
-        turns = int(record["turns"])
-        last_ns = int(record["turned_ns"][(turns - 1) % TURNS])
+        turns = int(self._state.live.taps["turns"][told.slot])
+        last_ns = int(self._state.live.taps_aside["turned_ns"][told.slot, (turns - 1) % TURNS])
         fields: dict[str, str | int | float | bool | None] = {"turns": turns, "turned_ns": last_ns}
         self._say(link.Happened(told.slot, told.recording_id, "turned", sum(clocks()), fields))
 

@@ -47,8 +47,9 @@ class Rolling:
         self._shelf.write_logs()
         await self._shelf.behind()
         notes = await self._errands.insist("notes", read_notes, self._files, draft.recording_id, count)
-        paused = pauses.stretches(interludes.pauses(notes, self._state.live.taps[slot]), upto)
-        stretches = [*story.stretches(notes), *shelved.unwritten, *paused]
+        live = self._state.live
+        known = interludes.pauses(notes, int(live.taps["turns"][slot]), live.taps_aside[slot])
+        stretches = [*story.stretches(notes), *shelved.unwritten, *pauses.stretches(known, upto)]
         await self._errands.insist(
             "roll", rolls.roll, self._files, draft, (before,), upto, self._horizon, anchor_ns, stretches
         )

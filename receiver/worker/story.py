@@ -8,6 +8,7 @@ from msgspec import UNSET
 
 from receiver.archive import sidecar
 from receiver.archive.gaps import Stretch
+from receiver.archive.repair import Described
 from receiver.archive.sidecar import Reason
 from receiver.media.columns import CLOCK_RATE, NOTE, STATISTICS, Flaw, NoteKind, Trust
 from receiver.media.sources import Source
@@ -49,8 +50,8 @@ def channel(picture: Picture, notes: Records, base: sidecar.Channel) -> sidecar.
     )  # fmt: skip
 
 
-def described(draft: sidecar.Draft, octets: bytes) -> tuple[sidecar.Channel, ...]:
-    """Rule C5: what the notes alone still tell of a recording whose columns are gone."""
+def described(draft: sidecar.Draft, octets: bytes) -> Described:
+    """Rule C5: what the notes alone still tell of a recording whose columns are gone, but for its pauses."""
     notes = read(octets)
     base = draft.channels[0] if draft.channels else sidecar.Channel()
     ssrcs = dict.fromkeys(int(note["ssrc"]) for note in notes if note["kind"] == NoteKind.EPOCH)
@@ -62,7 +63,10 @@ def described(draft: sidecar.Draft, octets: bytes) -> tuple[sidecar.Channel, ...
     if last is not None:
         announced = source.announced if source is not UNSET else UNSET
         source = sidecar.Source(announced=announced, seen=name(last["source"]), trust=trust_in_words(last["trust"]))
-    return (sidecar.Channel(party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams),)
+    channel = sidecar.Channel(
+        party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams
+    )  # fmt: skip
+    return Described((channel,), (), tuple(stretches(notes)), digits(notes), noises(notes))
 
 
 def read(octets: bytes) -> Records:

@@ -207,8 +207,8 @@ def test_a8_of_a_key_inside_a_pause_not_even_the_columns_know_which() -> None:
     rig.pipeline.pauses.turn(0, START + 300 * MS, WALL)
     rig.commit()
     rig.run(around(key(20)))
-    assert not rig.stream()["keys"]["state"].any()
-    assert not rig.stream()["keys"]["event"].any()
+    assert not rig.aside()["keys"]["state"].any()
+    assert not rig.aside()["keys"]["event"].any()
     assert not [slot for slot in rig.notes() if slot["note"]["kind"] == NoteKind.KEY]
 
 

@@ -117,7 +117,7 @@ def test_a8_masked_keys_are_written_nowhere() -> None:
     rig.run(call(key(5, 120)))
     assert not any(slot["note"]["kind"] == NoteKind.KEY for slot in rig.notes())
     assert not heard(rig)
-    assert not rig.stream()["keys"]["timestamp"].any()
+    assert not rig.aside()["keys"]["timestamp"].any()
     assert rig.count(rtp.Verdict.EVENT) == 6
 
 

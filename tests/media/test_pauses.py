@@ -81,10 +81,10 @@ def test_nothing_that_arrived_inside_a_pause_is_kept_and_all_else_is_at_its_plac
 
 def pauses_of(rig: Rig) -> list[tuple[int, int]]:
     """What the columns know, oldest first."""
-    tap = rig.tap()
-    count = (int(tap["turns"]) + 1) // 2
+    aside = rig.state.live.taps_aside[0]
+    count = (int(rig.tap()["turns"]) + 1) // 2
     return [
-        (int(tap["pause_frame"][k % PAUSES]), int(tap["pause_end"][k % PAUSES]))
+        (int(aside["pause_frame"][k % PAUSES]), int(aside["pause_end"][k % PAUSES]))
         for k in range(max(0, count - PAUSES), count)
     ]
 
@@ -156,7 +156,7 @@ def test_a_resumption_that_was_heard_of_late_begins_behind_what_was_kept_out_mea
     rig.finish(sent[99].arrival_ns)
     assert rig.parts[0].present() == truth([*sent[:20], *sent[50:]], 5_000)
     assert pauses_of(rig) == [(HORIZON + 20 * 160, HORIZON + 50 * 160)]
-    assert rig.tap()["turned_ns"][1] == sent[49].arrival_ns + 1
+    assert rig.state.live.taps_aside["turned_ns"][0][1] == sent[49].arrival_ns + 1
 
 
 def test_a_paused_tap_is_ripe_as_any_other_and_its_file_is_as_long() -> None:

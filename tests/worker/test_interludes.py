@@ -3,7 +3,7 @@
 import numpy as np
 
 from receiver.archive.pauses import Paused
-from receiver.media.columns import FAR, NOTE, TAP, NoteKind
+from receiver.media.columns import FAR, NOTE, TAP_ASIDE, NoteKind
 from receiver.worker.interludes import pauses
 
 
@@ -24,14 +24,13 @@ def test_notes_alone_tell_of_pauses_also_of_one_that_never_ended() -> None:
 
 
 def test_of_two_notes_the_later_holds_and_the_columns_hold_before_both() -> None:
-    tap = np.zeros((), TAP)
-    tap["turns"] = 3
-    tap["turned_wall_ns"][:3] = 11, 12, 13
-    tap["pause_frame"][:2], tap["pause_end"][:2] = (90, 300), (170, FAR)
+    aside = np.zeros((), TAP_ASIDE)
+    aside["turned_wall_ns"][:3] = 11, 12, 13
+    aside["pause_frame"][:2], aside["pause_end"][:2] = (90, 300), (170, FAR)
     told = notes((NoteKind.PAUSE, 0, 100, 0, 11), (NoteKind.RESUME, 0, 100, 60, 12), (NoteKind.RESUME, 0, 95, 70, 12))
     assert pauses(told) == (Paused(95, 165, 11, 12),)
-    assert pauses(told, tap) == (Paused(90, 170, 11, 12), Paused(300, None, 13, None))
+    assert pauses(told, 3, aside) == (Paused(90, 170, 11, 12), Paused(300, None, 13, None))
 
 
 def test_a_tap_that_never_was_paused_has_none() -> None:
-    assert pauses(notes(), np.zeros((), TAP)) == ()
+    assert pauses(notes(), 0, np.zeros((), TAP_ASIDE)) == ()
