@@ -96,7 +96,7 @@ def test_a_tap_that_moved_inside_a_pause_is_paused_and_its_keys_stay_out() -> No
     rig = Rig()
     rig.open()
     key = [
-        Sent(START + k * 20 * MS, 100 + k, 8_200, bytes((5, 0x8A, 0, 160 * (k - 19))), payload_type=101)
+        Sent(START + k * 20 * MS, 100 + k, 8_200, bytes((5, 0x8A, 0, 100)), payload_type=101)
         for k in range(20, 24)
     ]  # of which the last arrive behind the pause
     sent = [*talk(20), *key, *talk(40, START + 480 * MS, sequence=124, timestamp=8_840)]

@@ -225,12 +225,28 @@ def test_a8_a_key_that_is_held_for_longer_than_a_timestamp_tells_stays_out_behin
     rig.pipeline.pauses.turn(0, START + 300 * MS, WALL)
     rig.commit()
     rig.step(sent[:25])
-    rig.pipeline.pauses.turn(0, on[5].arrival_ns, WALL)
-    rig.commit()
-    for begin in range(25, len(sent), 50):
+    for begin in range(25, 425, 50):
         rig.step(sent[begin : begin + 50])
+    rig.pipeline.pauses.turn(0, sent[425].arrival_ns, WALL)  # inside its first timestamp
+    rig.commit()
+    rig.step(sent[425:])
     rig.review(START + 20 * SECOND)
     assert pressed(rig) == []
+
+
+def test_a8_without_any_speech_a_key_inside_a_pause_is_known_by_its_timestamp() -> None:
+    rig = Rig()
+    rig.open()
+    short = [p._replace(payload=struct.pack("!BBH", 5, 0x8A, 100)) for p in key(0, 3)]
+    rig.pipeline.pauses.turn(0, START - SECOND, WALL)
+    rig.commit()
+    rig.step(short[:3])
+    rig.pipeline.pauses.turn(0, short[2].arrival_ns + MS, WALL)
+    rig.commit()
+    rig.step(short[3:])
+    rig.step(key(50))
+    rig.review(START + 5 * SECOND)
+    assert pressed(rig) == [("5", 800)]
 
 
 def test_a8_a_clock_that_jumps_back_behind_a_pause_does_not_silence_its_keys() -> None:
@@ -243,7 +259,7 @@ def test_a8_a_clock_that_jumps_back_behind_a_pause_does_not_silence_its_keys() -
     rig.commit()
     back = [
         p._replace(
-            arrival_ns=p.arrival_ns + 4 * SECOND, sequence=p.sequence + 50, timestamp=p.timestamp + 2**31 + 5_000
+            arrival_ns=p.arrival_ns + 4 * SECOND, sequence=p.sequence + 50, timestamp=p.timestamp + 2**31 + 90_000
         )
         for p in around(key(30), 60)
     ]
