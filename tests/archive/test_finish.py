@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from msgspec import UNSET
 
 from receiver.archive import names
@@ -17,8 +18,10 @@ from receiver.archive.part import Notes, Part
 from receiver.archive.pauses import Paused
 from receiver.archive.sidecar import (
     Channel,
+    Digit,
     Ending,
     Epoch,
+    Noise,
     Outcome,
     Problem,
     Reason,
@@ -29,6 +32,7 @@ from receiver.archive.sidecar import (
     moment,
 )
 from receiver.media.block import ABSENT
+from receiver.wire import g711
 from tests.archive.disk import SYNCS, Watched, copy_folder, kill_everywhere
 from tests.archive.world import (
     ID,
@@ -411,6 +415,24 @@ def test_a_pause_that_is_cut_is_not_in_the_file_and_the_gaps_agree_with_it(files
     assert [(it.frame, it.frames) for it in told.pauses] == [(840, 0), (5_840, 0)]
     epochs = told.channels[0].streams[0].epochs
     assert [(it.frame, it.timestamp) for it in epochs] == [(0, 50), (840, 50 + 1_840), (5_840, 50 + 7_840)]
+
+
+@pytest.mark.parametrize("encoding", ["g711", "flac"])
+def test_keys_and_noise_lie_where_their_sound_lies_in_a_file_without_its_pauses(
+    encoding: str, files: Files, tmp_path: Path
+) -> None:
+    samples = with_absence(g711.ULAW[sound(8_000).astype(np.uint8)], (1_000, 2_000), (7_000, 8_000))
+    asked = draft(pause_as="cut", encoding=encoding)
+    keys = lay(files, [samples], of=asked)
+    pauses = (Paused(1_000, 2_000, NOON_NS, NOON_NS + 1), Paused(7_000, None, NOON_NS + 2, None))
+    digits = tuple(Digit(digit="5", frame=frame, frames=100, channel=0) for frame in (500, 990, 1_500, 2_000, 6_000))
+    noise = (Noise(frame=2_500, channel=0, level_dbov=-40),)
+    told = finish(files, facts(keys, [8_000], draft=asked, pauses=pauses, dtmf=digits, noise=noise))
+    assert [digit.frame for digit in told.dtmf] == [500, 990, 1_000, 1_000, 5_000]
+    assert [level.frame for level in told.noise] == [1_500]
+    assert (told.encoding, told.frames, told.gaps) == (encoding, 6_000, ())
+    audio, _ = soundfile.read(next((tmp_path / "ready").glob(f"{NAME}.[wf]*")), dtype="int16")
+    assert np.array_equal(audio, np.r_[samples[:1_000], samples[2_000:7_000]])
 
 
 def test_a_recording_that_was_paused_all_the_time_is_empty_and_says_so(files: Files, tmp_path: Path) -> None:
