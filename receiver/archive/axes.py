@@ -59,6 +59,19 @@ def moved(stretches: Iterable[Stretch], segments: Sequence[Lanes]) -> list[Stret
     return [it._replace(frame=shared(it.channel, it.frame, segments)) for it in stretches]
 
 
+def beginnings(parts: Sequence[PartKey]) -> list[PartKey]:
+    """The same channels in the recording's first segment."""
+    return [part._replace(segment=0, first_frame=0) for part in parts]
+
+
+def spread(stretches: Sequence[Stretch], of: int, lanes: Lanes) -> list[Stretch]:
+    """What is said of one channel, said of all at the same moments; each in frames of its own part axis."""
+    return [
+        it._replace(channel=channel, frame=it.frame + lanes[of].offset - lane.offset)
+        for channel, lane in enumerate(lanes) for it in stretches
+    ]  # fmt: skip
+
+
 def shared(channel: int, frame: int, segments: Sequence[Lanes]) -> int:
     """Where a frame of a channel's part axis lies on the shared one. ``segments`` in order."""
     mine = [of[channel] for of in segments if channel < len(of)]

@@ -30,7 +30,14 @@ def opening(tap: Tap) -> link.Open:
         control_id=control_id(tap),
         channel=tap.channel,
         channels=len(tap.sides) or 1,
+        turns=tap.turns,
+        turned_ns=list(tap.turned_ns),
     )
+
+
+def pausing(tap: Tap) -> link.Pause:
+    """When it was paused and resumed."""
+    return link.Pause(tap.slot, tap.recording_id, tap.turns, list(tap.turned_ns))
 
 
 def control_id(tap: Tap) -> str | None:
@@ -100,4 +107,6 @@ def seat(tap: Tap) -> Seat:
         secret=tap.secret_digest,
         uri=tap.uri_digest,
         channel=tap.channel,
+        turns=tap.turns,
+        turned_ns=list(tap.turned_ns),
     )
