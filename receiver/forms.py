@@ -28,7 +28,6 @@ _SOURCES = "other codecs (version 0.4)"
 AWAITED: Mapping[str, Awaited] = {
     "media.workers": Awaited((1,), "more than one media worker"),
     "taps.codec": Awaited(("PCMU", "PCMA"), _SOURCES),
-    "taps.pause_as": Awaited(("silence",), "pause and resume (version 0.4)"),
 }
 """Keys of the contract that this version knows and cannot honour in full. Nothing else is left out."""
 

@@ -59,6 +59,7 @@ class Configure(Struct, frozen=True, tag=True):
     keep_ns: int = 0
     mask_dtmf: bool = False
     rtcp: bool = True
+    pause_as: str = "silence"
 
     @property
     def path(self) -> Path:
@@ -70,8 +71,9 @@ class Open(Struct, frozen=True, tag=True):
     """Record what comes to the UDP socket that travels along. Idempotent: sent again after a worker's restart.
 
     ``law`` is the payload type asked for (0 or 8). ``announced`` is the sender's address, port 0 for any port.
-    ``held``: leave the socket unread until `Answer` (rule B1). A recording may have several taps (layout ``stereo``):
-    this one is its ``channel`` of so many ``channels``, which are opened together when all are there.
+    ``held``: leave the socket unread until `Answer` (rule B1). ``turns``, ``turned_ns``: as in `Pause`. A recording may
+    have several taps (layout ``stereo``): this one is its ``channel`` of so many ``channels``, which are opened
+    together when all are there.
     """
 
     slot: int
@@ -91,6 +93,8 @@ class Open(Struct, frozen=True, tag=True):
     control_id: str | None = None
     channel: int = 0
     channels: int = 1
+    turns: int = 0
+    turned_ns: list[int] = []
 
 
 class Ear(Struct, frozen=True, tag=True):
@@ -126,6 +130,20 @@ class Amend(Struct, frozen=True, tag=True):
     node_id: str | None
     control_id: str | None
     labels: dict[str, str]
+
+
+class Pause(Struct, frozen=True, tag=True):
+    """Record nothing that comes while a tap is paused.
+
+    ``turns``: how often it was paused or resumed since its beginning, in turn, so an odd number is a pause.
+    ``turned_ns``: the monotonic instants of the last of them, oldest first. A worker that knows of more turns than this
+    was told by a control process that died over it: it stays as it is, and says so (`Happened`, event ``turned``).
+    """
+
+    slot: int
+    recording_id: str
+    turns: int
+    turned_ns: list[int]
 
 
 class Close(Struct, frozen=True, tag=True):
@@ -273,7 +291,7 @@ class Repaired(Struct, frozen=True, tag=True):
     sidecars: list[bytes]
 
 
-ToWorker = Configure | Open | Ear | Answer | Source | Amend | Close | Forget | Loudness
+ToWorker = Configure | Open | Ear | Answer | Source | Amend | Pause | Close | Forget | Loudness
 ToControl = Mapped | Ready | Opened | Refused | Happened | Report | Finished | Repaired
 
 

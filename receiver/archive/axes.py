@@ -80,7 +80,8 @@ def moved(stretches: Iterable[Stretch], segment: Lanes) -> list[Stretch]:
     for it in stretches:
         frame = shared(it.channel, it.frame, (segment,))
         stop = segment[it.channel].end(it.frame + it.frames) if it.channel < len(segment) else frame + it.frames
-        told.append(it._replace(frame=frame, frames=stop - frame))
+        everybody = range(len(segment)) if it.reason == Reason.PAUSED else (it.channel,)  # a pause is of the recording
+        told += [it._replace(frame=frame, frames=stop - frame, channel=channel) for channel in everybody]
     for channel, lane in enumerate(segment):
         told += [Stretch(frame, frames, channel, Reason.DRIFT) for frame, frames in lane.silences()]
     return told

@@ -5,21 +5,22 @@ process; the spool tells how far it came (see ``receiver/archive/__init__.py``).
 ``<id>.done`` until ``forget``: a worker that dies before it could say "finished" finds it there and says it then.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeVar
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, UnsetType
 
-from receiver.archive import axes, names
-from receiver.archive.axes import Lanes
+from receiver.archive import axes, names, pauses
 from receiver.archive.files import Files
 from receiver.archive.gaps import Stretch
 from receiver.archive.laying import Paces, lay
 from receiver.archive.names import MOST_TAPS, PartKey
 from receiver.archive.outcome import judge
+from receiver.archive.pauses import Paused
+from receiver.archive.placing import Placing
 from receiver.archive.publish import publish, put_final
 from receiver.archive.roll import all_gaps, read_segment, roll, roll_rest, sound_of, started, stem_of
 from receiver.archive.sidecar import (
@@ -28,7 +29,6 @@ from receiver.archive.sidecar import (
     Digit,
     Draft,
     Ending,
-    Epoch,
     File,
     Gap,
     Noise,
@@ -41,8 +41,6 @@ from receiver.archive.sidecar import (
     moment,
 )
 
-Mark = TypeVar("Mark", Digit, Noise)
-
 
 @dataclass(frozen=True)
 class Facts:
@@ -50,8 +48,9 @@ class Facts:
 
     ``parts`` and ``frames`` go by channel: the last segment's part, and one past the last frame written. The anchor is
     one frame of which the wall time is known; where several channels lie beside each other, ``anchors`` tell it of each
-    and ``anchor_ns`` is the earliest. Any of the ``faults`` makes the recording ``degraded``, ``notices`` are only
-    told; ``problem`` is what to say if there is no sound in it.
+    and ``anchor_ns`` is the earliest. The ``pauses`` are told in frames of the channel ``pauses_of``. Any of the
+    ``faults`` makes the recording ``degraded``, ``notices`` are only told; ``problem`` is what to say if there is no
+    sound in it.
     """
 
     draft: Draft
@@ -66,10 +65,12 @@ class Facts:
     stretches: tuple[Stretch, ...] = ()
     dtmf: tuple[Digit, ...] = ()
     noise: tuple[Noise, ...] = ()
+    pauses: tuple[Paused, ...] = ()
     faults: tuple[Problem, ...] = ()
     problem: Problem | None = None
     anchors: tuple[int | None, ...] = ()
     paces: Paces = ()
+    pauses_of: int = 0
     notices: tuple[Problem, ...] = ()
 
 
@@ -77,7 +78,6 @@ class Facts:
 class _Sound:
     """What came out of the parts, whether in one file or in several."""
 
-    begins: int = 0
     frames: int = 0
     started_at: datetime | UnsetType = UNSET
     file: str | None = None
@@ -88,11 +88,7 @@ class _Sound:
     gaps: tuple[Gap, ...] = ()
     notices: tuple[Problem, ...] = ()
     missing_frames: int = 0
-    segments: tuple[Lanes, ...] = ()
-
-    def place(self, channel: int, frame: int) -> int:
-        """Where a frame of a channel's part axis lies in the recording; below 0: before its beginning."""
-        return axes.shared(channel, frame, self.segments) - self.begins
+    placing: Placing = field(default_factory=Placing)
 
 
 def finish(files: Files, facts: Facts) -> Sidecar:
@@ -202,13 +198,15 @@ def _keep_draft(files: Files, draft: Draft) -> None:
 
 def _compose(files: Files, facts: Facts) -> Sidecar:
     sound = _Sound()
+    stop = max(facts.frames, default=0)
+    paused = (it._replace(channel=facts.pauses_of) for it in pauses.stretches(facts.pauses, stop))
+    facts = replace(facts, stretches=(*facts.stretches, *paused))
     if facts.parts and facts.parts[0].segment:
         sound = _several(files, facts)
     elif facts.parts:
         sound = _single(files, facts)
-    channels = tuple(
-        _shifted(channel, number, sound, facts.draft.sample_rate) for number, channel in enumerate(facts.channels)
-    )
+    placing, rate = sound.placing, facts.draft.sample_rate
+    channels = tuple(placing.channel(number, channel, rate) for number, channel in enumerate(facts.channels))
     ending = Ending(facts.ending)
     outcome, problem = judge(
         bool(sound.file or sound.files), ending, channels, sound.gaps, sound.missing_frames, facts.faults,
@@ -218,18 +216,10 @@ def _compose(files: Files, facts: Facts) -> Sidecar:
         _sidecar(facts.draft, sound, ending, outcome, problem, channels or facts.draft.channels),
         first_packet_at=UNSET if facts.first_packet_ns is None else moment(facts.first_packet_ns),
         ended_at=UNSET if facts.ended_ns is None else moment(facts.ended_ns),
-        dtmf=_in_order(_from_frame_0(digit, sound) for digit in facts.dtmf),
-        noise=_in_order(_from_frame_0(level, sound) for level in facts.noise),
+        dtmf=placing.marks(facts.dtmf),
+        noise=placing.marks(facts.noise),
+        pauses=placing.pauses(facts.pauses_of, facts.pauses, facts.draft.pause_as == pauses.CUT),
     )
-
-
-def _from_frame_0(mark: Mark, sound: _Sound) -> Mark:
-    """What lies before the first sound is told at frame 0."""
-    return msgspec.structs.replace(mark, frame=max(0, sound.place(mark.channel, mark.frame)))
-
-
-def _in_order(marks: Iterable[Mark]) -> tuple[Mark, ...]:
-    return tuple(sorted(marks, key=lambda mark: mark.frame))
 
 
 def _single(files: Files, facts: Facts) -> _Sound:
@@ -244,7 +234,6 @@ def _single(files: Files, facts: Facts) -> _Sound:
     ended = UNSET if facts.ended_ns is None else moment(facts.ended_ns)
     stem = stem_of(facts.draft, first, facts.draft.requested_at, ended)
     return _Sound(
-        begins=begins,
         frames=made.woven.frames,
         started_at=first,
         file=f"{stem.rpartition('/')[2]}{made.woven.form.suffix}",
@@ -253,7 +242,7 @@ def _single(files: Files, facts: Facts) -> _Sound:
         encoding=made.woven.form.encoding,
         gaps=made.gaps,
         missing_frames=made.missing_frames,
-        segments=(lanes,),
+        placing=Placing(begins, upto, (lanes,), made.woven.left_out),
     )
 
 
@@ -269,15 +258,15 @@ def _several(files: Files, facts: Facts) -> _Sound:
     begins = begun[0].begins
     assert isinstance(begins, int)
     encoding, told = _told([segment.file for segment in begun if segment.file])
+    left_out = np.array(begun[-1].left_out, np.int64).reshape(-1, 2)
     return _Sound(
-        begins=begins,
-        frames=segments[-1].upto - begins,
+        frames=pauses.place(segments[-1].upto, left_out) - begins,
         started_at=begun[0].started_at,
         encoding=encoding,
         files=told,
         gaps=all_gaps(begun),
         notices=tuple(segment.problem for segment in begun if segment.problem),
-        segments=tuple(segment.lanes for segment in segments),
+        placing=Placing(begins, segments[-1].upto, tuple(segment.lanes for segment in segments), left_out),
     )
 
 
@@ -289,25 +278,6 @@ def _told(rolled: Sequence[File]) -> tuple[str, tuple[File, ...]]:
         msgspec.structs.replace(file, encoding=UNSET if encoding == first else encoding)
         for file, encoding in zip(rolled, encodings, strict=True)
     )
-
-
-def _shifted(channel: Channel, number: int, sound: _Sound, rate: int) -> Channel:
-    """Count a channel's epochs from the recording's frame 0. One that began before is told at frame 0, on its line."""
-
-    def shifted(epoch: Epoch) -> Epoch:
-        place = sound.place(number, epoch.frame)
-        frame = max(0, place)
-        along = frame - place
-        at = epoch.at
-        if isinstance(at, datetime):
-            at = at + (moment(along * 1_000_000_000 // rate) - moment(0))
-        return Epoch(frame=frame, timestamp=(epoch.timestamp + along) % (1 << 32), at=at)
-
-    streams = [
-        msgspec.structs.replace(stream, epochs=tuple(shifted(epoch) for epoch in stream.epochs))
-        for stream in channel.streams
-    ]
-    return msgspec.structs.replace(channel, streams=tuple(streams))
 
 
 def _sidecar(

@@ -8,23 +8,46 @@ with the same evidence.
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from receiver.archive import commitlog, names
+from receiver.archive import commitlog, names, pauses
 from receiver.archive.files import Files
 from receiver.archive.finish import Facts, final_stem, finish, finished
 from receiver.archive.gaps import Stretch
 from receiver.archive.laying import Paces
 from receiver.archive.names import DEFAULT_PATTERN, PartKey, Spooled, in_the_file
 from receiver.archive.part import FRAME_OCTETS, LogKey
+from receiver.archive.pauses import Paused
 from receiver.archive.publish import publish
 from receiver.archive.roll import read_segment, roll_rest
-from receiver.archive.sidecar import Channel, Draft, Ending, Problem, Reason, Sidecar, decode, decode_draft
+from receiver.archive.sidecar import (
+    Channel,
+    Digit,
+    Draft,
+    Ending,
+    Noise,
+    Problem,
+    Reason,
+    Sidecar,
+    decode,
+    decode_draft,
+)
 
-Describe = Callable[[Draft, Sequence[bytes], Sequence[int]], tuple[Channel, ...]]
-Pacing = Callable[[Sequence[bytes], Sequence[int]], Paces]
+
+class Described(NamedTuple):
+    """What a worker's notes tell of a recording, in frames of the part axes. ``pauses`` are those of the first tap."""
+
+    channels: tuple[Channel, ...]
+    pauses: tuple[Paused, ...] = ()
+    stretches: tuple[Stretch, ...] = ()
+    dtmf: tuple[Digit, ...] = ()
+    noise: tuple[Noise, ...] = ()
+    paces: Paces = ()
+
+
+Describe = Callable[[Draft, Sequence[bytes], Sequence[int]], Described]
 Told = Callable[[str, Problem], None]
 FAR: Final = 1 << 40  # frames, more than any recording has
 
@@ -48,13 +71,11 @@ def repair(
     living: Collection[str],
     describe: Describe,
     told: Told = lambda name, problem: None,
-    pacing: Pacing = lambda notes, channels: (),
 ) -> list[Sidecar]:
     """Bring every recording in spool to its end that is not among the ``living``; return their sidecars.
 
     ``describe(draft, notes, channels)`` reads the worker's notes, by tap: what it knows of the channels that there are
-    parts of (`PartKey`), epochs in frames of the part axes; ``pacing(notes, channels)`` tells of their clocks.
-    ``told(name, problem)`` is told what was left alone: files
+    parts of (`PartKey`), in frames of the part axes. ``told(name, problem)`` is told what was left alone: files
     that are not ours, and recordings that the disk did not let finish (they stay for the next time).
     """
     repaired: list[Sidecar] = []
@@ -67,7 +88,7 @@ def repair(
         if reached is None or twins is None:
             reached, twins = _logs(files), _published(files)
         try:
-            repaired.append(_Repair(files, found, reached, (describe, pacing), told).run(twins.get(found.recording_id)))
+            repaired.append(_Repair(files, found, reached, describe, told).run(twins.get(found.recording_id)))
         except (OSError, ValueError, msgspec.MsgspecError) as error:
             said = f"Recording {found.recording_id} could not be finished: {error}"
             told(found.recording_id, Problem("not_repaired", said, "It stays in spool; the next start tries again."))
@@ -79,11 +100,9 @@ def repair(
 class _Repair:
     """One recording."""
 
-    def __init__(
-        self, files: Files, found: _Found, reached: dict[LogKey, int], reading: tuple[Describe, Pacing], told: Told
-    ) -> None:
+    def __init__(self, files: Files, found: _Found, reached: dict[LogKey, int], describe: Describe, told: Told) -> None:
         self._files, self._found, self._reached = files, found, reached
-        (self._describe, self._pacing), self._told = reading, told
+        self._describe, self._told = describe, told
         self._id = found.recording_id
 
     def run(self, twin: str | None) -> Sidecar:
@@ -106,13 +125,13 @@ class _Repair:
         draft = self._draft()
         parts, frames = self._last(max(1, len(draft.channels)))
         notes = [self._notes(channel) for channel in range(max(1, len(draft.channels)))]
-        numbers = [part.channel for part in parts]
-        channels, paces = self._describe(draft, notes, numbers), self._pacing(notes, numbers)
-        anchor, anchors = _anchor(channels), _anchors(channels, len(parts), draft.sample_rate)
+        known = self._describe(draft, notes, [part.channel for part in parts])
+        anchor, anchors = _anchor(known.channels), _anchors(known.channels, len(parts), draft.sample_rate)
         if anchors:
             anchor = 0, min((each for each in anchors if each is not None), default=None)
-        stretches = self._cut_off(parts, frames)
-        roll_rest(self._files, draft, parts, *anchor, stretches, self._believed, anchors, paces)
+        stretches = [*known.stretches, *self._cut_off(parts, frames)]
+        told = [*stretches, *pauses.stretches(known.pauses, max(frames))]
+        roll_rest(self._files, draft, parts, *anchor, told, self._believed, anchors, known.paces)
         return finish(
             self._files,
             Facts(
@@ -124,11 +143,14 @@ class _Repair:
                 first_packet_ns=None,
                 ended_ns=self._ended(parts, frames, anchor, anchors, draft.sample_rate),
                 ending=Ending.RECOVERED,
-                channels=channels,
+                channels=known.channels,
                 stretches=tuple(stretches),
+                dtmf=known.dtmf,
+                noise=known.noise,
+                pauses=known.pauses,
                 faults=tuple(self._faults(parts, frames)),
                 anchors=anchors,
-                paces=paces,
+                paces=known.paces,
             ),
         )
 

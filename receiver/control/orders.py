@@ -31,6 +31,8 @@ def opening(tap: Tap) -> link.Open:
         control_id=control_id(tap),
         channel=tap.channel,
         channels=len(tap.sides) or 1,
+        turns=tap.turns,
+        turned_ns=list(tap.turned_ns),
     )
 
 
@@ -39,6 +41,11 @@ def openings(tap: Tap, berth: Berth) -> Iterator[tuple[link.ToWorker, tuple[int,
     yield opening(tap), (berth.socket.fileno(),)
     if berth.ear is not None:
         yield link.Ear(tap.slot, tap.recording_id), (berth.ear.fileno(),)
+
+
+def pausing(tap: Tap) -> link.Pause:
+    """When it was paused and resumed."""
+    return link.Pause(tap.slot, tap.recording_id, tap.turns, list(tap.turned_ns))
 
 
 def control_id(tap: Tap) -> str | None:
@@ -108,4 +115,6 @@ def seat(tap: Tap) -> Seat:
         secret=tap.secret_digest,
         uri=tap.uri_digest,
         channel=tap.channel,
+        turns=tap.turns,
+        turned_ns=list(tap.turned_ns),
     )

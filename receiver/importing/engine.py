@@ -124,6 +124,8 @@ class Engine:
                 for k, row in enumerate(rows)
             ),
             stretches=tuple(each for k, these in enumerate(of_each) for each in story.stretches(these, k)),
+            dtmf=tuple(digit for k, these in enumerate(of_each) for digit in story.digits(these, k)),
+            noise=tuple(level for k, these in enumerate(of_each) for level in story.noises(these, k)),
             faults=(*story.faults(picture, len(notes)), *faults), problem=story.nothing(picture),
         )  # fmt: skip
         for part in one.parts.values():

@@ -6,7 +6,9 @@ row that is drained; a stream on probation has a row of its own. Positions are s
 the *frame* of a position in the part is ``position + shift``, and the shift grows at a *splice*, where time went on
 and no sample came (rules A7, A10, A11, A17).
 
-What must survive a worker is a column here, or can be derived from the parts (rule K8).
+What must survive a worker is a column here, or can be derived from the parts (rule K8). What the ordinary path does
+not look at lies beside it in tables of its own, the **asides** of taps and streams: records are copied whole with each
+turn, and how far apart they lie is most of what they cost.
 """
 
 from enum import IntEnum
@@ -23,6 +25,8 @@ SPLICES = 12  # on one row at a time between cleared and edge; at most 8 epochs 
 VERDICTS = 32  # room for every wire.rtp.Verdict
 KEYS = 4  # of a stream that are remembered (rule A8)
 HOLES = 6  # of a stream that are remembered until their numbers are there (rule A7)
+TURNS = 16  # of a tap that are remembered for packets that wait in its socket: instants of pause and resume in turn
+PAUSES = TURNS // 2
 EARLIER_LINES = 3  # lines of a stream's clock that are remembered beside the present one, for packets under way
 MOST_LIVE = 4  # SSRCs of a tap that are alive at once (rule A12): each has a row
 UNKNOWN = np.iinfo(np.int64).min
@@ -90,10 +94,12 @@ class NoteKind(IntEnum):
     ROLL = 5
     KEY = 6
     NOISE = 7
-    PACE = 8
-    REPORT = 9
-    NAME = 10
-    GOODBYE = 11
+    PAUSE = 10
+    RESUME = 11
+    PACE = 20
+    REPORT = 21
+    NAME = 22
+    GOODBYE = 23
 
 
 ADDRESS = np.dtype([("high", "u8"), ("low", "u8"), ("port", "u2")], align=True)
@@ -129,6 +135,7 @@ TAP = np.dtype(
         ("source", ADDRESS),  # latched
         ("stream", "i4"),  # the live one, -1 before the latch
         ("row", "i4"),
+        ("turns", "i4"),  # how often it was paused or resumed: an odd number is a paused tap
         ("port", "u2"),
         ("moves", "u4"),  # latches after the first
         ("answered_ns", "i8"),  # monotonic; reading began
@@ -152,6 +159,17 @@ TAP = np.dtype(
     ],
     align=True,
 )
+
+TAP_ASIDE = np.dtype(
+    [
+        ("turned_ns", "i8", (TURNS,)),  # monotonic; turn n of `turns` lies at n modulo `TURNS`
+        ("turned_wall_ns", "i8", (TURNS,)),
+        ("pause_frame", "i8", (PAUSES,)),  # what pause n left absent, at n modulo `PAUSES`
+        ("pause_end", "i8", (PAUSES,)),  # FAR: it goes on
+    ],
+    align=True,
+)
+"""More of a tap, off the ordinary path."""
 
 LINE = np.dtype(
     [
@@ -186,6 +204,8 @@ KEY = np.dtype(
         ("event", "i8"),
         ("duration", "i8"),
         ("state", "i8"),  # 0 none, 1 open, 2 ended, 3 told
+        ("born_ns", "i8"),  # arrival of its first packet
+        ("heard_ns", "i8"),  # of its last
     ],
     align=True,
 )
@@ -206,6 +226,7 @@ STREAM = np.dtype(
         ("timestamp", "i8"),  # widened, of the packet with the highest sequence number
         ("arrival_ns", "i8"),  # of the same packet
         ("step", "i8"),  # samples of that packet
+        ("watch", "i8"),  # packets with a number below it may part a hole (rule A7)
         ("longest", "i8"),  # samples of the longest packet so far
         ("offset", "i8"),  # position = timestamp + offset on the present line
         ("line_sequence", "i8"),  # first packet of the present line; FAR: no speech came yet, there is no line
@@ -228,7 +249,21 @@ STREAM = np.dtype(
         ("proof_arrival_ns", "i8", (PROBATION_PACKETS,)),
         ("proofs", "i4"),
         ("seen", "u8", (SEEN_WORDS,)),
-        ("watch", "i8"),  # packets with a number below it may part a hole (rule A7)
+        ("pace_window", "i8"),  # rule A15: which ten seconds since its birth are under way
+        ("pace_frame", "i8"),  # of the least delayed packet in them
+        ("pace_arrival_ns", "i8"),  # 0: none yet
+        ("report_wall_ns", "i8"),  # rule A13: what the last sender report said, 0: the sender has no wall clock
+        ("report_timestamp", "u4"),
+        ("reports", "u4"),
+        ("name_crc", "u4"),  # of its canonical name
+        ("names", "u1"),  # how often that was another one
+        ("gone", "u1"),  # 1: it has said goodbye
+    ],
+    align=True,
+)
+
+STREAM_ASIDE = np.dtype(
+    [
         ("held", "i8"),  # 1: behind the newest speech came packets that are none
         ("held_sequence", "i8"),
         ("held_end", "i8"),
@@ -236,22 +271,16 @@ STREAM = np.dtype(
         ("keys", KEY, (KEYS,)),
         ("key_ns", "i8"),  # arrival of the last packet that tells a key or noise, 0 never
         ("note_ns", "i8"),  # up to when its notes of both are accounted for
+        ("withheld", "i8"),  # widened timestamp of the newest key that is none of the recording (a pause)
+        ("withheld_ns", "i8"),  # arrival of its last packet, 0 never
         ("noise_known", "i8"),
         ("noise_frame", "i8"),
         ("noise_level", "i8"),  # dBov, of the newest comfort noise
         ("holes", HOLE, (HOLES,)),  # the latest first
-        ("pace_window", "i8"),  # rule A15: which ten seconds since its birth are under way
-        ("pace_frame", "i8"),  # of the least delayed packet in them
-        ("pace_arrival_ns", "i8"),  # 0: none yet
-        ("reports", "i8"),  # rule A13: sender reports so far, and what the last one said
-        ("report_timestamp", "i8"),
-        ("report_wall_ns", "i8"),  # the sender's wall clock, 0: it has none
-        ("name_crc", "u4"),  # of its canonical name
-        ("names", "u1"),  # how often that was another one
-        ("gone", "u1"),  # 1: it has said goodbye
     ],
     align=True,
 )
+"""More of a stream, off the ordinary path: it is read packet by packet where one of these changes."""
 
 ROW = np.dtype(
     [

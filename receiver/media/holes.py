@@ -42,27 +42,27 @@ class Holes:
 
         ``newest``: the newest speech so far, as ``newest`` told before this packet was counted.
         """
-        record = self._state.now.streams[stream]
+        record, aside = self._records(stream)
         end = begin + size
         if newest is None or sequence > newest.sequence:
             if newest is not None and begin > newest.end:
-                self._put(record, newest, sequence, begin, size)
+                self._put(record, aside, newest, sequence, begin, size)
             if sequence == record["statistics"]["highest_sequence"]:
-                record["held"] = 0
+                aside["held"] = 0
             else:
-                self._hold(record, sequence, end)
-            self._watch(record)
+                self._hold(record, aside, sequence, end)
+            self._watch(record, aside)
         else:
-            self._reveal(record, sequence, newest, (begin, size))
-            self._part(record, sequence, begin, end)
+            self._reveal(record, aside, sequence, newest, (begin, size))
+            self._part(aside, sequence, begin, end)
         self.settle(stream)
 
     def newest(self, stream: int) -> Newest | None:
         """The newest speech, None before any. To be asked before a packet is counted or placed."""
-        record = self._state.now.streams[stream]
+        record, aside = self._records(stream)
         step = int(record["step"])
-        if record["held"]:
-            return Newest(int(record["held_sequence"]), int(record["held_end"]), step)
+        if aside["held"]:
+            return Newest(int(aside["held_sequence"]), int(aside["held_end"]), step)
         if record["line_sequence"] == FAR:
             return None
         end = int(record["timestamp"]) + int(record["offset"]) + step
@@ -70,29 +70,29 @@ class Holes:
 
     def quiet(self, stream: int, sequence: int, newest: Newest | None) -> None:
         """A fresh packet that is no speech was counted."""
-        record = self._state.now.streams[stream]
+        record, aside = self._records(stream)
         if newest is not None and sequence > newest.sequence:
-            if not record["held"]:
-                self._hold(record, newest.sequence, newest.end)
-                self._watch(record)
-            record["held_solid"] = self._solid(record, int(record["held_solid"]))
+            if not aside["held"]:
+                self._hold(record, aside, newest.sequence, newest.end)
+                self._watch(record, aside)
+            aside["held_solid"] = self._solid(record, int(aside["held_solid"]))
         elif newest is not None:
-            self._reveal(record, sequence, newest)
+            self._reveal(record, aside, sequence, newest)
         self.settle(stream)
 
     def spoil(self, stream: int, sequence: int) -> None:
         """Speech came that found no place any more: what lies around it is no silence."""
-        holes = self._state.now.streams[stream]["holes"]
+        holes = self._state.now.streams_aside["holes"][stream]
         for hole in holes:
             if hole["low"] < sequence < hole["high"]:
                 hole["noted"] = 1
 
     def settle(self, stream: int) -> None:
         """Note every hole whose numbers are all there. A candidate's wait until it is admitted."""
-        record = self._state.now.streams[stream]
+        record, aside = self._records(stream)
         if record["role"] == Role.PROBATION:
             return
-        for hole in record["holes"]:
+        for hole in aside["holes"]:
             if hole["noted"] or hole["high"] == hole["low"]:
                 continue
             hole["solid"] = self._solid(record, int(hole["solid"]), int(hole["high"]))
@@ -102,57 +102,62 @@ class Holes:
 
     def moved(self, stream: int, position: int) -> None:
         """A splice was put in at a position: holes behind it have other frames now, and are noted anew."""
-        for hole in self._state.now.streams[stream]["holes"]:
+        for hole in self._state.now.streams_aside["holes"][stream]:
             hole["noted"] &= bool(hole["end"] <= position) or hole["solid"] + 1 < hole["high"]
         self.settle(stream)
 
     @staticmethod
-    def shift(record: Any, delta: int) -> None:
+    def shift(aside: Any, delta: int) -> None:
         """From positions in one row to positions in another."""
-        record["held_end"] += delta
-        record["holes"]["begin"] += delta
-        record["holes"]["end"] += delta
+        aside["held_end"] += delta
+        aside["holes"]["begin"] += delta
+        aside["holes"]["end"] += delta
 
     # -- inside
 
-    def _hold(self, record: Any, sequence: int, end: int) -> None:
-        solid = max(sequence, int(record["held_solid"])) if record["held"] else sequence
-        record["held"], record["held_sequence"], record["held_end"] = 1, sequence, end
-        record["held_solid"] = self._solid(record, solid)
+    def _records(self, stream: int) -> tuple[Any, Any]:
+        return self._state.now.streams[stream], self._state.now.streams_aside[stream]
+
+    def _hold(self, record: Any, aside: Any, sequence: int, end: int) -> None:
+        solid = max(sequence, int(aside["held_solid"])) if aside["held"] else sequence
+        aside["held"], aside["held_sequence"], aside["held_end"] = 1, sequence, end
+        aside["held_solid"] = self._solid(record, solid)
 
     @staticmethod
-    def _watch(record: Any) -> None:
+    def _watch(record: Any, aside: Any) -> None:
         """Which packets of this stream must be read one by one: all while speech is held, else what may part a hole."""
-        record["watch"] = FAR if record["held"] else record["holes"][0]["high"]
+        record["watch"] = FAR if aside["held"] else aside["holes"][0]["high"]
 
-    def _put(self, record: Any, newest: Newest, high: int, end: int, size: int) -> None:
+    def _put(self, record: Any, aside: Any, newest: Newest, high: int, end: int, size: int) -> None:
         """Speech came behind the newest. Where as much is absent as numbers are, it looks like loss: see `_reveal`."""
         low, row = newest.sequence, int(record["row"])
         frames = self._timeline.frame(row, end) - self._timeline.frame(row, newest.end)
-        if not record["held"] and size == newest.step and frames == (high - low - 1) * size:
+        if not aside["held"] and size == newest.step and frames == (high - low - 1) * size:
             return
-        solid = min(int(record["held_solid"]), high - 1) if record["held"] else low
-        self._insert(record, 0, (low, high, newest.end, end, max(low, solid), 0))
+        solid = min(int(aside["held_solid"]), high - 1) if aside["held"] else low
+        self._insert(aside, 0, (low, high, newest.end, end, max(low, solid), 0))
 
-    def _part(self, record: Any, sequence: int, begin: int, end: int) -> None:
+    def _part(self, aside: Any, sequence: int, begin: int, end: int) -> None:
         """Speech inside a hole makes two of it, or one, or none."""
-        holes = record["holes"]
+        holes = aside["holes"]
         for k in range(HOLES):
             low, high, hole_begin, hole_end, solid, noted = holes[k].tolist()
             if noted or not low < sequence < high:
                 continue
             holes[k] = low, sequence, hole_begin, begin, min(solid, sequence - 1), int(begin <= hole_begin)
             if end < hole_end:
-                self._insert(record, k, (sequence, high, end, hole_end, sequence, 0))
+                self._insert(aside, k, (sequence, high, end, hole_end, sequence, 0))
             return
 
-    def _reveal(self, record: Any, sequence: int, newest: Newest, speech: tuple[int, int] | None = None) -> None:
+    def _reveal(
+        self, record: Any, aside: Any, sequence: int, newest: Newest, speech: tuple[int, int] | None = None
+    ) -> None:
         """What looked like loss was none: its number came, later than the speech behind it, and is no ``speech``
         (position, size) that lies where its number says.
 
         Around it speech went on evenly, or there would be a hole: so numbers tell where its neighbours lie.
         """
-        holes = record["holes"]
+        holes = aside["holes"]
         if ((holes["low"] < sequence) & (sequence < holes["high"])).any() or newest.sequence - sequence > FARTHEST:
             return
         low, high = sequence - 1, sequence + 1
@@ -168,13 +173,13 @@ class Holes:
         begin = end - (known - low) * step
         if speech == (begin + (sequence - low - 1) * step, step):
             return
-        self._insert(record, k, (low, high, begin, end - (known - high + 1) * step, low, 0))
-        self._watch(record)
+        self._insert(aside, k, (low, high, begin, end - (known - high + 1) * step, low, 0))
+        self._watch(record, aside)
 
     @staticmethod
-    def _insert(record: Any, k: int, hole: tuple[int, ...]) -> None:
+    def _insert(aside: Any, k: int, hole: tuple[int, ...]) -> None:
         """Put a hole at its place; the oldest that is told already makes room, or the oldest of all."""
-        holes = record["holes"]
+        holes = aside["holes"]
         done = np.flatnonzero(holes["noted"] | (holes["high"] == holes["low"]))
         out = int(done[-1]) if done.size else HOLES - 1
         if out < k:

@@ -223,7 +223,8 @@ class Joining:
         record = self._state.now.streams[stream]
         record["row"] = row
         lines.shift(record, delta)
-        Holes.shift(record, delta)
-        self.keys.shift(record, row, delta)
+        aside = self._state.now.streams_aside[stream]
+        Holes.shift(aside, delta)
+        self.keys.shift(aside, row, delta)
         record["envelope"][record["envelope"] != FAR] -= delta
         record["transit"] -= delta

@@ -14,6 +14,7 @@ from receiver.media.clock import Clock, Packet
 from receiver.media.columns import VERDICTS, Flaw, Role
 from receiver.media.joining import Joining
 from receiver.media.journal import Journal
+from receiver.media.pauses import FORGOTTEN, Pauses
 from receiver.media.reporting import Reporting
 from receiver.media.sources import News, Packets, Source, Sources
 from receiver.media.state import State
@@ -23,6 +24,7 @@ from receiver.wire import events, g711, rtp
 from receiver.wire.rtp import Verdict
 
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 MOST_SIZES = 8  # rule A9: groups of equal length per batch; the rest one by one
 
 
@@ -46,6 +48,7 @@ class Turn(NamedTuple):
     verdict: NDArray[np.uint8]
     now_ns: int
     wall_offset_ns: int
+    kept_out: tuple[Bools, Ints] | None  # came inside a pause, and inside which
 
 
 class Pipeline:
@@ -60,6 +63,7 @@ class Pipeline:
         self.clock = Clock(state, self.timeline, self.journal, horizon)
         self.streams = Streams(state, self.clock.pacing)
         self.joining = Joining(state, self.timeline, self.journal, self.clock)
+        self.pauses = Pauses(state, self.timeline, self.clock, self.journal, self.joining.keys)
         self.reporting = Reporting(state, self.journal, self.joining.census) if rtcp else None
         self.sources = Sources(state, self.journal, self.clock, self.joining, allow)
         if not state.fresh:
@@ -76,9 +80,16 @@ class Pipeline:
         news, self.sources.news = self.sources.news, []
         return news
 
+    def hidden(self, datagrams: Datagrams) -> Bools:
+        """Which datagrams must not be kept as evidence: those that came inside a pause, and masked keys."""
+        kept_out = self.pauses.inside(datagrams.tap, datagrams.arrival_ns)
+        masked = self._mask_dtmf & (self._kinds[datagrams.octets[:, 1] & 0x7F] == Verdict.EVENT)
+        return np.asarray(masked if kept_out is None else masked | kept_out[0])
+
     def _step(self, datagrams: Datagrams, now_ns: int, wall_offset_ns: int) -> None:
         batch = rtp.parse(datagrams.octets, datagrams.size, self._kinds)
-        turn = Turn(datagrams, batch, batch.verdict.copy(), now_ns, wall_offset_ns)
+        kept_out = self.pauses.inside(datagrams.tap, datagrams.arrival_ns)
+        turn = Turn(datagrams, batch, batch.verdict.copy(), now_ns, wall_offset_ns, kept_out)
         stream = self._match(turn)
         known = np.flatnonzero(stream >= 0)
         if known.size:
@@ -182,6 +193,7 @@ class Pipeline:
 
     def _follow(self, heard: Heard, k: int, turn: Turn) -> tuple[int, bool]:
         """One packet that is not in plain order, or of a stream that is not live."""
+        self.state.touch("streams_aside", int(heard.stream[k]))
         at, stream, sequence16, timestamp32, arrival_ns, size, kind = (int(column[k]) for column in heard)
         packet = Packet(sequence16, timestamp32, arrival_ns, size, kind, arrival_ns + turn.wall_offset_ns)
         place = self.clock.follow(stream, packet)
@@ -200,15 +212,26 @@ class Pipeline:
         return place.position, place.fresh
 
     def _note_side(self, stream: int, timestamp: int, turn: Turn, at: int) -> None:
-        """What is no speech is told beside it; of a masked key nothing is read, so it is written nowhere (rule A8)."""
-        batch, arrival_ns = turn.batch, int(turn.datagrams.arrival_ns[at])
+        """What is no speech is told beside it. Of a masked key (rule A8), and of what came inside a pause, nothing is
+        read, so it is written nowhere."""
+        batch, keys, arrival_ns = turn.batch, self.joining.keys, int(turn.datagrams.arrival_ns[at])
+        is_key = batch.verdict[at] == Verdict.EVENT
+        muted, pause = (False, FORGOTTEN) if turn.kept_out is None else (column[at] for column in turn.kept_out)
+        if muted or (is_key and self._mask_dtmf):
+            if is_key and not self._mask_dtmf:
+                keys.withhold(stream, timestamp, arrival_ns)
+            return
         start = int(batch.payload_at[at])
         payload = turn.datagrams.octets[at, start : start + min(int(batch.payload_size[at]), events.OCTETS)]
-        if batch.verdict[at] == Verdict.COMFORT_NOISE:
-            self.joining.keys.noise(stream, timestamp, events.noise_level(int(payload[0])), arrival_ns)
-        elif payload.size == events.OCTETS and not self._mask_dtmf:
+        if not is_key:
+            keys.noise(stream, timestamp, events.noise_level(int(payload[0])), arrival_ns)
+        elif payload.size == events.OCTETS:
             event, ended, duration = (column[0].item() for column in events.read(payload[None]))
-            self.sources.pressed(self.joining.keys.press(stream, timestamp, event, ended, duration, arrival_ns))
+            late = pause != FORGOTTEN and self.pauses.outlasted(stream, int(pause), timestamp, duration, arrival_ns)
+            if late or keys.is_withheld(stream, timestamp, arrival_ns):
+                keys.withhold(stream, timestamp, arrival_ns)
+            else:
+                self.sources.pressed(keys.press(stream, timestamp, event, ended, duration, arrival_ns))
 
     def _write(self, heard: Heard, position: Ints, turn: Turn) -> None:
         """Decode and put every packet at its place; what came after its block goes through the patch log (rule K6)."""
@@ -217,6 +240,12 @@ class Pipeline:
         law = turn.batch.payload_type[heard.at]
         self.state.now.streams["law"][heard.stream] = law
         np.maximum.at(rows["edge"], row, position + heard.size)
+        if turn.kept_out is not None:
+            muted, pause = turn.kept_out[0][heard.at], turn.kept_out[1][heard.at]
+            self.pauses.cover(row[muted], position[muted], heard.size[muted], pause[muted])
+            heard, position, row, law = heard.take(~muted), position[~muted], row[~muted], law[~muted]
+            if not heard.at.size:
+                return
         late = position < rows["playout"][row]
         if (heard.size == heard.size[0]).all() and not late.any():
             self.timeline.place(row, position, self._sound(heard.at, law, int(heard.size[0]), turn))

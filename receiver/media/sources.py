@@ -246,6 +246,7 @@ class Sources:
         now = self._state.now
         self._state.touch("taps", tap)
         self._state.touch("streams", stream)
+        self._state.touch("streams_aside", stream)
         record = now.taps[tap]
         before = Source.read(record["source"]) if record["first_ns"] else NOWHERE
         if not record["first_ns"] or now.rows["low"][record["row"]] == FAR:
@@ -297,7 +298,7 @@ class Sources:
         for stream in self._joining.census.of(tap):
             self.judge(stream, now_ns, wall_ns, last_call=True)
             if self._state.now.streams["role"][stream] >= Role.LIVE:
-                self._state.touch("streams", stream)
+                self._state.touch("streams_aside", stream)
                 self.pressed(self._joining.keys.settle(stream))
 
     def review(self, now_ns: int, wall_ns: int) -> None:
@@ -311,7 +312,7 @@ class Sources:
                 if now_ns - since_ns >= PROBATION_NS:
                     self._give_up(stream)
         for stream in self._joining.keys.waiting():
-            self._state.touch("streams", stream)
+            self._state.touch("streams_aside", stream)
             self.pressed(self._joining.keys.settle(stream, now_ns))
         long_past = (streams["role"] == Role.PAST) & (now_ns - streams["heard_ns"] > PAST_NS)
         for stream in np.flatnonzero(long_past).tolist():

@@ -39,7 +39,8 @@ class Wanted(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A finished tap as columns: its own record, its row, and the streams that were not buried yet, oldest first.
+    """A finished tap as columns: its own record and aside, its row, and the streams that were not buried yet, oldest
+    first.
 
     ``further`` are the rows beside its own (rule A12), by their numbers.
     """
@@ -47,6 +48,7 @@ class Picture(NamedTuple):
     tap: Any
     row: Any
     streams: list[Any]
+    aside: Any = None
     further: Mapping[int, Any] = MappingProxyType({})
 
 
@@ -144,4 +146,5 @@ class Taps:
         streams: list[Records] = [live.streams[s].copy() for s in mine]
         further = {row: live.rows[row].copy() for row in np.flatnonzero(live.rows["tap"] == tap).tolist()}
         beside = {number: each for number, each in further.items() if each["further"]}
-        return Picture(record, row, sorted(streams, key=lambda stream: int(stream["born_ns"])), beside)
+        oldest_first = sorted(streams, key=lambda stream: int(stream["born_ns"]))
+        return Picture(record, row, oldest_first, live.taps_aside[tap].copy(), beside)

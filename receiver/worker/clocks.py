@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from receiver.archive import sidecar
 from receiver.archive.names import MOST_TAPS
 from receiver.archive.pace import LEAST_SPAN_S, Pace, drift_ppm
-from receiver.media.columns import CLOCK_RATE, NOTE, NoteKind
+from receiver.media.columns import CLOCK_RATE, NoteKind
 from receiver.media.pacing import under_way
 from receiver.media.state import Records
 from receiver.wire.serial import widen
@@ -47,12 +47,6 @@ def by_channel(
         mine = notes[tap]
         found.append(paces(mine[mine["channel"] == further], streams[k] if streams else ()))
     return tuple(found)
-
-
-def of_notes(octets: Sequence[bytes], channels: Sequence[int]) -> tuple[tuple[Pace, ...], ...]:
-    """Rule C5: from notes alone, as they lie in spool, one file for each tap."""
-    whole = [np.frombuffer(mine[: len(mine) // NOTE.itemsize * NOTE.itemsize], NOTE) for mine in octets]
-    return by_channel(channels, whole)
 
 
 def of_stream(ssrc: int, paced: Sequence[Pace], notes: Records, streams: Sequence[Any] = ()) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from receiver.media.columns import Flaw, TapState
 from receiver.media.state import Records, State
 from receiver.media.taps import Picture, Taps
 from receiver.media.timeline import Timeline
-from receiver.worker import story, voices
+from receiver.worker import interludes, story, voices
 from receiver.worker.clocks import by_channel
 from receiver.worker.errands import Errands
 from receiver.worker.intake import Intake, Slots, clocks
@@ -80,6 +80,7 @@ class Closing:
     ) -> Sidecar:
         now_ns, offset_ns = clocks()
         self._keeping.end(np.array(slots), now_ns, now_ns + offset_ns)
+        self._intake.tell()  # keys that were still held
         # now: a later turn may bury streams in notes that are not written yet
         pictures = [self._taps.picture(slot) for slot in slots]
         rows = voices.rows(self._state, slots)
@@ -109,6 +110,7 @@ class Closing:
             for picture, each in zip(pictures, shelved, strict=True)
         ]
         told = [(k, story.own(notes[side], further)) for k, (side, further) in enumerate(self._whose(end))]
+        heard = next((k for k, picture in enumerate(pictures) if picture.tap["first_ns"]), 0)
         heard_ns = [int(picture.tap["first_wall_ns"]) for picture in pictures if picture.tap["first_ns"]]
         faults = (story.faults(picture, len(mine)) for picture, mine in zip(pictures, notes, strict=True))
         facts = finishing.Facts(
@@ -124,6 +126,8 @@ class Closing:
                 stretch for mine, each in zip(notes, shelved, strict=True)
                 for stretch in voices.stretches(mine, each, numbers)
             ),
+            pauses=interludes.pauses(notes[heard], int(pictures[heard].tap["turns"]), pictures[heard].aside),
+            pauses_of=heard,
             dtmf=tuple(digit for channel, mine in told for digit in story.digits(mine, channel)),
             noise=tuple(level for channel, mine in told for level in story.noises(mine, channel)),
             faults=tuple(dict.fromkeys((*end.faults, *(fault for each in faults for fault in each)))),

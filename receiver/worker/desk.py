@@ -28,10 +28,11 @@ from receiver.worker.ears import Ears
 from receiver.worker.errands import Errands
 from receiver.worker.filters import Filters
 from receiver.worker.intake import Intake
+from receiver.worker.pausing import Pausing
 from receiver.worker.rolling import Rolling
 from receiver.worker.starting import Side, Start, Starting
 
-About = link.Answer | link.Source | link.Amend | link.Close | link.Forget
+About = link.Answer | link.Source | link.Amend | link.Pause | link.Close | link.Forget
 Fields = dict[str, str | int | float | bool | None]
 log = structlog.get_logger("worker")
 
@@ -41,12 +42,12 @@ class Desk:
 
     def __init__(
         self, configure: link.Configure, state: State, taps: Taps, sources: Sources, intake: Intake, filters: Filters,
-        starting: Starting, rolling: Rolling, closing: Closing, errands: Errands, files: Files,
+        starting: Starting, pausing: Pausing, rolling: Rolling, closing: Closing, errands: Errands, files: Files,
         say: Callable[[link.ToControl], None], ears: Ears,
     ) -> None:  # fmt: skip
         self._configure, self._state, self._taps, self._sources = configure, state, taps, sources
         self._intake, self._filters, self._ears = intake, filters, ears
-        self._starting, self._rolling, self._closing = starting, rolling, closing
+        self._starting, self._pausing, self._rolling, self._closing = starting, pausing, rolling, closing
         self._errands, self._files, self._say = errands, files, say
         self._drafts = Drafts(errands, files)  # of the taps that are read
         self._halves: dict[str, dict[int, tuple[link.Open, int]]] = {}  # recordings of which not all taps are there yet
@@ -129,6 +130,7 @@ class Desk:
         """Rule C1 is durable and the columns are made: read the sockets, and do what was said meanwhile."""
         self._drafts.take(start.draft)
         for side in start.sides:
+            self._pausing.take(side.order)
             self._intake.attach(side.order.slot, side.descriptor)
             self._filters.attach(side.order.slot)
         self._rolling.resume(start.sides[0].order.slot, start.draft)
@@ -164,6 +166,8 @@ class Desk:
             case link.Amend() if message.recording_id not in self._closings:
                 draft, channel = self._drafts[message.recording_id], self._channel(message.slot)
                 self._drafts.change(orders.amended(draft, message, channel))
+            case link.Pause():
+                self._pausing.take(message)
             case link.Close():
                 self._close(message)
             case link.Forget():

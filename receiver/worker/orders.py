@@ -38,8 +38,8 @@ def draft(orders: Sequence[link.Open], configure: link.Configure) -> Draft:
         recording_id=first.recording_id, tap_id=first.tap_id, call_id=first.call_id or UNSET,
         node_id=first.node_id or UNSET, labels=first.labels, direction=first.direction if len(orders) == 1 else "both",
         layout=first.layout, requested_at=sidecar.moment(first.requested_at_ns), name=configure.name,
-        encoding=configure.encoding, software=f"tapdeck {__version__}", host=socket.gethostname(),
-        channels=tuple(_channel(order) for order in orders),
+        encoding=configure.encoding, pause_as=configure.pause_as, software=f"tapdeck {__version__}",
+        host=socket.gethostname(), channels=tuple(_channel(order) for order in orders),
     )  # fmt: skip
 
 

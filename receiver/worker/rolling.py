@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from receiver.archive import pauses
 from receiver.archive import roll as rolls
 from receiver.archive.files import Files
 from receiver.archive.gaps import Stretch
@@ -14,7 +15,7 @@ from receiver.media.columns import TapState
 from receiver.media.cutting import SETTLED_NS
 from receiver.media.state import Records, State
 from receiver.media.timeline import Timeline
-from receiver.worker import story, voices
+from receiver.worker import interludes, story, voices
 from receiver.worker.clocks import by_channel
 from receiver.worker.errands import Errands
 from receiver.worker.shelf import Shelf, read_notes
@@ -71,12 +72,17 @@ class Rolling:
         stretches: list[Stretch] = []
         noted: dict[int, Records] = {}
         numbers = {key.channel: number for number, key in enumerate(before)}
-        for each, count in zip(shelved, counts, strict=True):
+        live = self._state.live
+        for slot, each, count in zip(slots, shelved, counts, strict=True):
             notes = await self._errands.insist(
                 "notes", read_notes, self._files, draft.recording_id, count, each.part.channel
             )
             stretches += voices.stretches(notes, each, numbers)
             noted[each.part.channel] = notes
+            number = numbers[each.part.channel]
+            if each is shelved[0] or anchors[0] is None:  # all taps are paused at once
+                known = interludes.pauses(notes, int(live.taps["turns"][slot]), live.taps_aside[slot])
+                stretches += [it._replace(channel=number) for it in pauses.stretches(known, ends[number])]
         await self._errands.insist(
             "roll", rolls.roll, self._files, draft, before, ends, self._horizon, story.earliest(anchors), stretches,
             None, anchors, by_channel(list(numbers), noted),

@@ -10,6 +10,7 @@ from msgspec import UNSET
 from receiver.archive import sidecar
 from receiver.archive.gaps import Stretch
 from receiver.archive.names import MOST_TAPS
+from receiver.archive.repair import Described
 from receiver.archive.sidecar import Reason
 from receiver.media.columns import CLOCK_RATE, NOTE, STATISTICS, Flaw, NoteKind, Trust
 from receiver.media.sources import Source
@@ -55,20 +56,31 @@ def channel(picture: Picture, notes: Records, base: sidecar.Channel, row: int | 
     )  # fmt: skip
 
 
-def described(
-    draft: sidecar.Draft, octets: Sequence[bytes], channels: Sequence[int]
-) -> tuple[sidecar.Channel, ...]:
-    """Rule C5: what the notes alone, one file for each tap, still tell of a recording whose columns are gone.
-    ``channels`` are those of its parts (`receiver.archive.names.PartKey`)."""
+def described(draft: sidecar.Draft, octets: Sequence[bytes], channels: Sequence[int]) -> Described:
+    """Rule C5: what the notes alone, one file for each tap, still tell of a recording whose columns are gone, but for
+    its pauses. ``channels`` are those of its parts (`receiver.archive.names.PartKey`)."""
     taps = draft.channels or (sidecar.Channel(),)
-    notes = [np.frombuffer(told[: len(told) // NOTE.itemsize * NOTE.itemsize], NOTE) for told in octets]
+    notes = [read(told) for told in octets]
     beside = {channel % MOST_TAPS for channel in channels if channel >= MOST_TAPS}
-    found = []
+    found: list[sidecar.Channel] = []
+    mine: list[Records] = []
     for further, tap in (divmod(channel, MOST_TAPS) for channel in channels):
         if tap < len(taps):
             party = "unknown" if further or (tap in beside and taps[tap].party == "both") else taps[tap].party
-            found.append(_described(msgspec.structs.replace(taps[tap], party=party), own(notes[tap], further)))
-    return tuple(found)
+            mine.append(own(notes[tap], further))
+            found.append(_described(msgspec.structs.replace(taps[tap], party=party), mine[-1]))
+    return Described(
+        tuple(found), (),
+        tuple(stretch for number, these in enumerate(mine) for stretch in stretches(these, number)),
+        tuple(digit for number, these in enumerate(mine) for digit in digits(these, number)),
+        tuple(level for number, these in enumerate(mine) for level in noises(these, number)),
+        tuple(map(clocks.paces, mine)),
+    )  # fmt: skip
+
+
+def read(octets: bytes) -> Records:
+    """The notes as they lie in spool, as far as they are whole."""
+    return np.frombuffer(octets[: len(octets) // NOTE.itemsize * NOTE.itemsize], NOTE)
 
 
 def _described(base: sidecar.Channel, notes: Records) -> sidecar.Channel:
@@ -129,6 +141,8 @@ def silent(pictures: Sequence[Picture], draft: sidecar.Draft) -> tuple[sidecar.P
 
 def nothing(picture: Picture) -> sidecar.Problem | None:
     """Rule D5: what to say where no packet of the source came."""
+    if picture.tap["first_ns"] and picture.tap["turns"]:
+        return sidecar.Problem("paused", "All the sound that came, came while recording was paused.", "Was it resumed?")
     if picture.tap["first_ns"]:
         return None
     counts = {v.name.lower(): int(picture.tap["verdicts"][v]) for v in Verdict if picture.tap["verdicts"][v]}

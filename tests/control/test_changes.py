@@ -64,6 +64,9 @@ class Ear:
     def dtmf(self, tap: Tap, pressed: dict[str, Any]) -> None:
         self.heard.append(("dtmf", pressed))
 
+    def turned(self, tap: Tap) -> None:
+        self.heard.append(("turned", tap.paused))
+
     def ready(self, tap: Tap, summary: Summary) -> None:
         self.heard.append(("ready", summary.outcome))
 

@@ -65,7 +65,7 @@ def test_a8_three_last_packets_are_one_key_that_begins_at_its_timestamp() -> Non
 
 
 @given(st.integers(0, 1 << 32))
-@settings(max_examples=count(40, all=200, full=3_000), deadline=None)
+@settings(max_examples=count(40, all=80, full=3_000), deadline=None)
 def test_a8_loss_repetition_and_reordering_make_no_key_and_lose_none(seed: int) -> None:
     dice = Random(seed)
     keys = [key(dice.randrange(16), at, dice.randrange(2, 6)) for at in (110, 122, 134, 146, 158)]
@@ -117,7 +117,7 @@ def test_a8_masked_keys_are_written_nowhere() -> None:
     rig.run(call(key(5, 120)))
     assert not any(slot["note"]["kind"] == NoteKind.KEY for slot in rig.notes())
     assert not heard(rig)
-    assert not rig.stream()["keys"]["timestamp"].any()
+    assert not rig.aside()["keys"]["timestamp"].any()
     assert rig.count(rtp.Verdict.EVENT) == 6
 
 
@@ -127,6 +127,7 @@ def test_a8_keys_survive_a_worker() -> None:
     for packet in sorted(call(key(5, 120), key(11, 140, 7)), key=lambda packet: packet.arrival_ns):
         rig.step([packet])
         succeed(rig)
+    rig.review(START + 3 * SECOND)
     assert [digit for digit, _, _ in told(rig)] == ["5", "#"]
 
 
