@@ -6,7 +6,7 @@ process; the spool tells how far it came (see ``receiver/archive/__init__.py``).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import msgspec
@@ -86,7 +86,7 @@ class _Sound:
     gaps: tuple[Gap, ...] = ()
     notices: tuple[Problem, ...] = ()
     missing_frames: int = 0
-    placing: Placing = Placing()
+    placing: Placing = field(default_factory=Placing)
 
 
 def finish(files: Files, facts: Facts) -> Sidecar:
