@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from benchmarks import conditions, others, positions
 from benchmarks.conditions import CODECS, CONDITIONS, GARBAGE, Condition, Stream
-from benchmarks.machine import Machine, load, machine, receive_buffer_errors
+from benchmarks.machine import Machine, load, machine
 from benchmarks.others import OTHERS, Recording
 from benchmarks.recorder import Recorder
 from benchmarks.taps import RESULTS, keep, say
@@ -62,8 +62,8 @@ class Results(msgspec.Struct, frozen=True):
     datagrams: int
     seconds: float
     sender_worst_ms: float
-    kernel_drops: int
-    """RcvbufErrors of the machine meanwhile."""
+    drops: dict[str, int]
+    """Datagrams that the kernel dropped at each recorder's ports: it was too slow, or had no room."""
     outcomes: dict[str, int]
     """Of tapdeck's recordings."""
     scores: list[Score]
@@ -123,15 +123,14 @@ async def compare(streams: Sequence[Stream], folder: Path, seed: int) -> Results
                 [Recording(other, each.codec, port, folder / f"{k}-{n}.wav") for n, (other, port) in enumerate(row)]
                 for k, (each, row) in enumerate(zip(streams, _rows(len(streams)), strict=True))
             ]
-            drops = receive_buffer_errors()
             with others.running([each for row in beside for each in row]):
                 say(f"sending for {max(int(each.when_ns[-1]) for each in streams) / 1e9:.0f} s")
                 to = [[tap, *(each.port for each in row)] for tap, row in zip(taps, beside, strict=True)]
                 posted = await asyncio.to_thread(post, streams, doors, to)
                 await asyncio.sleep(TAIL_S)
                 say(f"ending (the sender was late by {posted.worst_ms:.0f} ms at most)")
+                dropped = _dropped(taps, beside)
             await recorder.close()
-            drops = receive_buffer_errors() - drops
         finally:
             await recorder.stop()
     say("judging")
@@ -143,9 +142,18 @@ async def compare(streams: Sequence[Stream], folder: Path, seed: int) -> Results
         true = positions.truth(posted.logs[k])
         scores += [_score(each, name, positions.judge(sound, true, each.voice)) for name, sound in sounds.items()]
     return Results(
-        machine(), seed, sum(len(each.octets) for each in streams), posted.seconds, posted.worst_ms, drops,
+        machine(), seed, sum(len(each.octets) for each in streams), posted.seconds, posted.worst_ms, dropped,
         recorder.outcomes, scores,
     )  # fmt: skip
+
+
+def _dropped(taps: Sequence[int], beside: Sequence[Sequence[Recording]]) -> dict[str, int]:
+    """By recorder; of ports that are still open."""
+    counts, told = others.drops(), dict.fromkeys([TAPDECK, *(other.name for other in others.available())], 0)
+    ports = [(port, TAPDECK) for port in taps] + [(one.port, one.other.name) for row in beside for one in row]
+    for port, recorder in ports:
+        told[recorder] += counts.get(port, 0)
+    return told
 
 
 def _rows(count: int) -> list[list[tuple[others.Other, int]]]:

@@ -114,9 +114,10 @@ def running(recordings: list[Recording]) -> Iterator[None]:
     """Wait until each has its port; end all in order, and by force what does not end. Raises TimeoutError."""
     try:
         wanted, deadline_s = {each.port for each in recordings}, time.monotonic() + START_S
-        while not wanted <= _bound():
+        while not wanted <= drops().keys():
             if time.monotonic() > deadline_s:
-                raise TimeoutError(f"ports {sorted(wanted - _bound())} were not opened: see the logs beside the output")
+                closed = sorted(wanted - drops().keys())
+                raise TimeoutError(f"ports {closed} were not opened: see the logs beside the output")
             time.sleep(0.1)
         yield
         for each in recordings:
@@ -129,7 +130,7 @@ def running(recordings: list[Recording]) -> Iterator[None]:
             each.kill()
 
 
-def _bound() -> set[int]:
-    """UDP ports that somebody has."""
-    lines = Path("/proc/net/udp").read_text().splitlines()[1:]
-    return {int(line.split()[1].rpartition(":")[2], 16) for line in lines}
+def drops() -> dict[int, int]:
+    """Datagrams that the kernel dropped at each UDP port that somebody has."""
+    rows = [line.split() for line in Path("/proc/net/udp").read_text().splitlines()[1:]]
+    return {int(row[1].rpartition(":")[2], 16): int(row[-1]) for row in rows}
