@@ -159,6 +159,7 @@ TAP_ASIDE = np.dtype(
         ("turned_wall_ns", "i8", (TURNS,)),
         ("pause_frame", "i8", (PAUSES,)),  # what pause n left absent, at n modulo `PAUSES`
         ("pause_end", "i8", (PAUSES,)),  # FAR: it goes on
+        ("unknown_types", "u8", (2,)),  # bits of payload types that its source sent and nobody announced
     ],
     align=True,
 )
