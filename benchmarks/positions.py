@@ -3,7 +3,7 @@
 **The truth** is the sender's clock, counted from the first sample that arrived. Where the sender's numbers do not tell
 it (another SSRC, timestamps that jump, a clock that stood still) a new *epoch* begins, and its place is told by wall
 time: by the packet of each epoch that the network delayed least. So an epoch may lie elsewhere by a packet, and by as
-much as the network delayed the first packets of it and of the epochs before; within an epoch there is no tolerance.
+much as the network delayed the first packets of it, or of an epoch before; within an epoch there is no tolerance.
 
 **A recording** is laid over the truth at the offset that is best for it, as if somebody had mended its beginning.
 Every sample of the sender tells its own index (``receiver.lab.sound``), so nothing is guessed.
@@ -86,7 +86,7 @@ def truth(sent: NDArray[np.void]) -> Truth:
     beginnings = (first[:, None] + np.arange(FIRST)).clip(max=len(packets) - 1)
     delay = (transit - least[epoch])[beginnings].max(axis=1)
     delay[0] = 0
-    tolerance = np.cumsum(delay) + np.where(np.arange(len(first)) > 0, PACKET, 0)
+    tolerance = np.maximum.accumulate(delay) + np.where(np.arange(len(first)) > 0, PACKET, 0)
     return Truth(packets, position - position.min(), epoch, tolerance)
 
 

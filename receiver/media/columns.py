@@ -282,6 +282,7 @@ ROW = np.dtype(
         ("transit", "i8"),  # least transit of the last stream that was retired from it
         ("anchor_ns", "i8"),  # monotonic arrival of the first packet, whose position is the horizon (rule A2)
         ("anchor_wall_ns", "i8"),
+        ("reference", "i8"),  # arrival − frame, samples, of the least delayed packet at the last epoch's beginning
     ],
     align=True,
 )

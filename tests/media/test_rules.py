@@ -1,9 +1,11 @@
 """Rules A4, A9 and A17 through the whole room, whatever comes in whatever order."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from receiver.media.block import ABSENT
 from tests.media.rig import HORIZON, MS, SECOND, START, Rig, Sent, codes, linear, talk, truth
 from tests.tools import count
 
@@ -70,3 +72,30 @@ def test_a17_packets_of_the_window_stay_in_the_ring_until_it_is_decided(size: in
     assert len(sound) == (len(before) + len(after)) * size
     for k, sample in enumerate(linear(b"".join(packet.payload for packet in after)).tolist()):
         assert sound[frame + k] == sample
+
+
+@pytest.mark.parametrize("happens", ["a10 jump", "a11 SSRC", "a17 stand"])
+def test_a10_a11_a17_what_the_network_delays_epochs_by_does_not_add_up(happens: str) -> None:
+    dice, most_ms, epochs, packets = np.random.default_rng(5), 60, 8, 100  # as many as a minute may have (rule A11)
+    sent: list[Sent] = []
+    ssrc, sequence, timestamp, stood_ns, latest_ns = 7, 100, 5_000, 0, 0
+    for epoch in range(epochs):
+        for k in range(epoch * packets, (epoch + 1) * packets):
+            arrival_ns = START + k * 20 * MS + stood_ns + int(dice.integers(0, most_ms * MS))
+            latest_ns = max(latest_ns, arrival_ns)  # jitter, and nothing overtakes
+            sent.append(Sent(latest_ns, sequence, timestamp, codes(1, k * 160, 160), ssrc))
+            sequence, timestamp = sequence + 1, timestamp + 160
+        if happens == "a10 jump":
+            timestamp += 400_000
+        elif happens == "a11 SSRC":
+            ssrc, sequence, timestamp = ssrc + 1, int(dice.integers(1 << 15)), int(dice.integers(1 << 30))
+        else:
+            stood_ns += 2 * SECOND
+    rig = Rig(strict=False)
+    rig.open()
+    rig.run(sent)
+    stood = 16_000 * (epochs - 1) if happens == "a17 stand" else 0
+    longer = rig.parts[0].size - HORIZON - epochs * packets * 160 - stood
+    assert rig.tap()["epochs"] == epochs - 1
+    assert 0 <= longer <= most_ms * 8
+    assert int((rig.parts[0].samples != ABSENT).sum()) == epochs * packets * 160
