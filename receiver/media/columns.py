@@ -162,6 +162,7 @@ TAP_ASIDE = np.dtype(
         ("turned_wall_ns", "i8", (TURNS,)),
         ("pause_frame", "i8", (PAUSES,)),  # what pause n left absent, at n modulo `PAUSES`
         ("pause_end", "i8", (PAUSES,)),  # FAR: it goes on
+        ("unknown_types", "u8", (2,)),  # bits of payload types that its source sent and nobody announced
     ],
     align=True,
 )
@@ -288,6 +289,7 @@ ROW = np.dtype(
         ("stream", "i4"),  # of a further one: the latest stream
         ("segment_frame", "i8"),  # of a further one, as the tap's (rule C7)
         ("segment_before", "i8"),
+        ("reference", "i8"),  # arrival − frame, samples, of the least delayed packet at the last epoch's beginning
     ],
     align=True,
 )
