@@ -108,7 +108,8 @@ class Noise(Struct, frozen=True, kw_only=True):
 class File(Struct, frozen=True, kw_only=True):
     """One of several files of a long recording (rule C7), in order, without a missing frame between them.
 
-    ``encoding`` is told where it is not the recording's.
+    ``encoding`` is told where it is not the recording's. It has the channels that there were by then, the first of the
+    recording's: others may have come later.
     """
 
     file: str
@@ -190,7 +191,10 @@ class Stream(Struct, frozen=True, kw_only=True):
 
 
 class Channel(Struct, frozen=True, kw_only=True):
-    """A channel of the file: whom one hears in it, and what came for it."""
+    """A channel of the file: whom one hears in it, and what came for it.
+
+    ``unknown_payload_types`` came from its source and are not recorded: nobody announced them.
+    """
 
     party: str = "unknown"
     tap_id: Text = UNSET
@@ -198,6 +202,7 @@ class Channel(Struct, frozen=True, kw_only=True):
     codec: Text = UNSET
     source: Source | UnsetType = UNSET
     streams: tuple[Stream, ...] = ()
+    unknown_payload_types: tuple[Annotated[int, Meta(ge=0, le=127)], ...] = ()
 
 
 class Sidecar(Struct, frozen=True, kw_only=True):

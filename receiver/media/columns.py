@@ -29,7 +29,6 @@ TURNS = 16  # of a tap that are remembered for packets that wait in its socket: 
 PAUSES = TURNS // 2
 EARLIER_LINES = 3  # lines of a stream's clock that are remembered beside the present one, for packets under way
 MOST_LIVE = 4  # SSRCs of a tap that are alive at once (rule A12): each has a row
-UNKNOWN = np.iinfo(np.int64).min
 FAR = np.int64(1) << 60  # larger than any transit
 
 
@@ -166,6 +165,7 @@ TAP_ASIDE = np.dtype(
         ("turned_wall_ns", "i8", (TURNS,)),
         ("pause_frame", "i8", (PAUSES,)),  # what pause n left absent, at n modulo `PAUSES`
         ("pause_end", "i8", (PAUSES,)),  # FAR: it goes on
+        ("unknown_types", "u8", (2,)),  # bits of payload types that its source sent and nobody announced
     ],
     align=True,
 )
@@ -301,6 +301,7 @@ ROW = np.dtype(
         ("stream", "i4"),  # of a further one: the latest stream
         ("segment_frame", "i8"),  # of a further one, as the tap's (rule C7)
         ("segment_before", "i8"),
+        ("reference", "i8"),  # arrival − frame, samples, of the least delayed packet at the last epoch's beginning
     ],
     align=True,
 )

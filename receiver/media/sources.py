@@ -50,12 +50,13 @@ class Claim(NamedTuple):
 
 class News(NamedTuple):
     """Something that the worker acts on or tells: receiving, source_changed, source_conflict, silent, epoch, dtmf,
-    second_ssrc."""
+    unknown_payload_type, second_ssrc."""
 
     tap: int
     event: str
     source: Source
     pressed: Pressed | None = None
+    payload_type: int | None = None
 
 
 class Packets(NamedTuple):

@@ -133,7 +133,7 @@ class Rig:
         self.drains = Drain(self.state, self.pipeline.timeline, HORIZON)
         self.parts: dict[int, Part] = {}
         self.further: dict[tuple[int, int], Part] = {}  # rule A12: by tap and number
-        self.queue: list[Cut | tuple[Part, int, NDArray[np.int16]]] = []
+        self.queue: list[Cut | tuple[int, int, NDArray[np.int16], int]] = []
         self.patched = 0
         self.news: list[News] = []
         self.strict = strict
@@ -164,8 +164,8 @@ class Rig:
             assert octets_of(self.state.now) == octets_of(self.state.live), "something was written without touch()"
         for record in self.pipeline.journal.patches_since(self.patched):
             count = int(record["count"])
-            part = self.part(int(record["tap"]), int(record["further"]))
-            self.queue.append((part, int(record["frame"]), record["samples"][:count].copy()))
+            sound = record["samples"][:count].copy()
+            self.queue.append((int(record["tap"]), int(record["frame"]), sound, int(record["further"])))
             self.patched += 1
 
     def part(self, tap: int, further: int = 0) -> Part:
@@ -200,8 +200,8 @@ class Rig:
                     part.write(block.frame, block.samples)
                 self.state.written[item.row] = item.upto
             else:
-                part, frame, samples = item
-                part.write(frame, samples)
+                tap, frame, samples, further = item
+                self.part(tap, further).write(frame, samples)
         self.queue.clear()
         self.state.patched[0] = self.patched
 
