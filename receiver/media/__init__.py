@@ -2,7 +2,8 @@
 
 ``columns`` draws the records, ``state`` lays them on the memory that outlives a worker, ``pipeline`` tells the story
 of one slab from top to bottom. ``sources`` says who may be heard (``proof`` what that takes, ``joining`` how a stream
-comes to a row, ``beside`` who lives beside whom, ``census`` who is where), ``clock`` where in time a packet belongs (``lines`` what held before),
-``streams`` the same for all that is in order; ``timeline`` keeps the samples, ``drain`` cuts off what is ready, ``cutting`` where channels part,
-``journal`` holds what must still reach a file, ``taps`` opens and ends.
+comes to a row, ``beside`` who lives beside whom, ``census`` who is where), ``clock`` where in time a packet belongs
+(``lines`` what held before), ``streams`` the same for all that is in order; ``timeline`` keeps the samples, ``drain``
+cuts off what is ready, ``cutting`` says where a next segment begins for all channels, ``journal`` holds what must still
+reach a file, ``taps`` opens and ends.
 """
