@@ -5,5 +5,5 @@ of one slab from top to bottom. ``sources`` says who may be heard (``proof`` wha
 comes to a row, ``beside`` who lives beside whom, ``census`` who is where), ``clock`` where in time a packet belongs
 (``lines`` what held before, ``pacing`` how the sender's clock keeps time), ``streams`` the same for all that is in
 order, ``reporting`` what senders say of themselves; ``timeline`` keeps the samples, ``drain`` cuts off what is ready,
-``cutting`` where channels part, ``journal`` holds what must still reach a file, ``taps`` opens and ends.
+``cutting`` says where a next segment begins, ``journal`` holds what must still reach a file, ``taps`` opens and ends.
 """

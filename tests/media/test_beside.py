@@ -41,7 +41,7 @@ def test_a12_two_ssrcs_alive_at_once_are_two_parts_each_exact() -> None:
     assert rig.tap()["epochs"] == 0
 
 
-@settings(max_examples=count(25, all=150, full=1_000), deadline=None)
+@settings(max_examples=count(10, all=60, full=1_000), deadline=None)
 @given(
     st.integers(0, 1 << 32), st.integers(0, 120), st.sampled_from([0.0, 0.1]), st.integers(0, 3_000),
     st.booleans(),
@@ -64,10 +64,12 @@ def test_a12_in_any_order_and_jitter_both_are_exact(
 
 
 def test_a11_a_change_whose_packets_overtake_each_other_is_a_change() -> None:
-    """The old one's newest packets come 900 ms after the new one's first."""
+    """The old one's newest packets trickle in for 800 ms after the new one's first: it is not silent meanwhile."""
     rig = opened()
     before = talk(100)
-    before[-1] = before[-1]._replace(arrival_ns=before[-1].arrival_ns + 900 * MS)
+    for k in range(8):
+        at = 92 + k
+        before[at] = before[at]._replace(arrival_ns=START + 2 * SECOND + (k + 1) * 100 * MS)
     after = talk(200, START + 100 * 20 * MS, ssrc=8, seed=2, sequence=9_000, timestamp=1 << 30)
     rig.run(before + after)
     assert rig.further == {}

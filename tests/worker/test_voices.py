@@ -147,6 +147,31 @@ async def test_c5_what_a_power_cut_left_of_both_is_brought_to_its_end(
         assert check(tmp_path) == []
 
 
+async def test_k5_a_death_between_the_roll_and_the_first_write_of_a_channel_loses_nothing(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rolling, "LOOK_AGAIN_S", 0.0)
+    pair = Pair(call())
+    async with office(tmp_path, memory, segment_frames=8_000) as one:
+        await begun(one, pair)
+        pair.talk(one, 40, 35)
+
+        def die(cut: object) -> None:
+            raise KeyError(cut)
+
+        monkeypatch.setattr(one.worker.shelf, "write", die)
+        with pytest.raises(KeyError):
+            one.drain()
+        assert one.tap(pair.line)["segment"] == 1
+        monkeypatch.undo()
+    async with office(tmp_path, memory, segment_frames=8_000) as one:
+        await one.open(pair.line)
+        pair.talk(one, 10, 75)
+        told = await one.close(pair.line)
+        assert (told.outcome, len(told.parts)) == ("complete", 2), str(told.gaps)
+        assert_exact(one, pair)
+
+
 async def test_c7_both_roll_over_together(
     tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
