@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from receiver.keys import Key
 from receiver.socketpair import Link, LinkBroken, Received, pair
 
 __all__ = ["Link", "LinkBroken", "Received", "ToControl", "ToWorker", "control_end", "pair", "worker_end"]
@@ -34,7 +35,8 @@ class Configure(Struct, frozen=True, tag=True):
     answers `Repaired` (also when there was nothing to do); otherwise it must leave parts of living taps alone.
     ``living``, at the first start under this control, tells which recordings go on, and in which slots; what else the
     memory holds is over. ``kept``: sockets and memory outlive control (rule D7), so at the end of the link nothing is
-    concluded. ``reserve_octets`` are kept back for a full disk, ``keep_ns`` is how long recordings may lie in
+    concluded. ``keys`` are those of the recordings that live, told at every start: the slab in hand is run before the
+    first `Open`. ``reserve_octets`` are kept back for a full disk, ``keep_ns`` is how long recordings may lie in
     ``ready/`` (0: for ever).
     """
 
@@ -56,6 +58,7 @@ class Configure(Struct, frozen=True, tag=True):
     kept: bool = False
     reserve_octets: int = 0
     keep_ns: int = 0
+    keys: dict[str, Key] = {}
 
     @property
     def path(self) -> Path:
@@ -67,7 +70,8 @@ class Open(Struct, frozen=True, tag=True):
     """Record what comes to the UDP socket that travels along. Idempotent: sent again after a worker's restart.
 
     ``law`` is the payload type asked for (0 or 8). ``announced`` is the sender's address, port 0 for any port.
-    ``held``: leave the socket unread until `Answer` (rule B1).
+    ``held``: leave the socket unread until `Answer` (rule B1). ``suite``: what comes is SRTP, sealed with ``key``;
+    without a key it is known no more, and nothing of it is let in.
     """
 
     slot: int
@@ -85,6 +89,8 @@ class Open(Struct, frozen=True, tag=True):
     direction: str
     layout: str
     control_id: str | None = None
+    suite: str | None = None
+    key: Key | None = None
 
 
 class Answer(Struct, frozen=True, tag=True):
@@ -195,6 +201,7 @@ COLUMNS: Final = (
     "late_lost",
     "invalid",
     "foreign",
+    "unauthentic",
     "heard_ns",
     "first_ns",
     "edge_frames",
@@ -220,6 +227,7 @@ class Report(Struct, frozen=True, tag=True):
     late_lost: list[int]
     invalid: list[int]
     foreign: list[int]
+    unauthentic: list[int]
     heard_ns: list[int]
     first_ns: list[int]
     edge_frames: list[int]

@@ -170,6 +170,7 @@ class Channel(Struct, frozen=True, kw_only=True):
     codec: Text = UNSET
     source: Source | UnsetType = UNSET
     streams: tuple[Stream, ...] = ()
+    srtp: Text = UNSET  # the crypto suite that it came in
 
 
 class Sidecar(Struct, frozen=True, kw_only=True):

@@ -28,6 +28,8 @@ def opening(tap: Tap) -> link.Open:
         direction=wish.direction,
         layout=wish.layout,
         control_id=control_id(tap),
+        suite=wish.suite,
+        key=wish.key,
     )
 
 
@@ -40,7 +42,7 @@ def reported(report: link.Report) -> Iterator[tuple[int, str, int, int, Counts]]
     """Slot, recording, UNIX time of the first and of the newest packet, and counts of every tap of a report."""
     counted = zip(
         report.packets, report.lost, report.duplicate, report.reordered, report.late_lost, report.invalid,
-        report.foreign, report.edge_frames, strict=True,
+        report.foreign, report.unauthentic, report.edge_frames, strict=True,
     )  # fmt: skip
     columns = report.slots, report.recording_ids, report.first_ns, report.heard_ns, map(Counts._make, counted)
     return zip(*columns, strict=True)
@@ -97,4 +99,5 @@ def seat(tap: Tap) -> Seat:
         word=tap.word,
         secret=tap.secret_digest,
         uri=tap.uri_digest,
+        suite=tap.wish.suite,
     )

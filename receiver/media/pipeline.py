@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from receiver.media.clock import Clock, Packet
 from receiver.media.columns import VERDICTS, Flaw, Role
+from receiver.media.datagrams import Datagrams
 from receiver.media.joining import Joining
 from receiver.media.journal import Journal
+from receiver.media.secured import Secured
 from receiver.media.sources import News, Packets, Source, Sources
 from receiver.media.state import State
 from receiver.media.streams import LONGEST_RUN, Heard, Streams, runs
@@ -21,20 +23,10 @@ from receiver.media.timeline import Timeline
 from receiver.wire import g711, rtp
 from receiver.wire.rtp import Verdict
 
+__all__ = ["Datagrams", "Pipeline", "Turn"]
+
 Ints = NDArray[np.int64]
 MOST_SIZES = 8  # rule A9: groups of equal length per batch; the rest one by one
-
-
-class Datagrams(NamedTuple):
-    """A slab as the door hands it over. Element *i* of every column speaks of datagram *i*."""
-
-    octets: NDArray[np.uint8]  # (n, 1536)
-    size: NDArray[Any]
-    tap: NDArray[np.int32]
-    high: NDArray[np.uint64]  # source address, port
-    low: NDArray[np.uint64]
-    port: NDArray[np.uint16]
-    arrival_ns: Ints  # monotonic (rule A18)
 
 
 class Turn(NamedTuple):
@@ -56,6 +48,7 @@ class Pipeline:
         self.clock = Clock(state, self.timeline, self.journal, horizon)
         self.joining = Joining(state, self.timeline, self.journal, self.clock)
         self.sources = Sources(state, self.journal, self.clock, self.joining, allow)
+        self.secured = Secured(state)
         if not state.fresh:
             self.timeline.blank_ahead()  # the slab in hand, run again, puts its part there anew
 
@@ -71,7 +64,12 @@ class Pipeline:
         return news
 
     def _step(self, datagrams: Datagrams, now_ns: int, wall_offset_ns: int) -> None:
+        opened = self.secured.open(datagrams)
+        datagrams = datagrams if opened is None else opened.datagrams
         batch = rtp.parse(datagrams.octets, datagrams.size, self._kinds)
+        if opened is not None:
+            refused = batch.verdict[opened.refused] <= Verdict.RTCP  # what is malformed keeps its name
+            batch.verdict[opened.refused[refused]] = opened.why[refused]
         turn = Turn(datagrams, batch, batch.verdict.copy(), now_ns, wall_offset_ns)
         stream = self._match(turn)
         known = np.flatnonzero(stream >= 0)

@@ -24,11 +24,14 @@ MAGIC = b"TAPDECK\0"
 MEANING = 1  # to be raised when a column comes to mean something else; where it lies is told by the types themselves
 PAGE = 4_096
 
-_TABLES = (columns.TAP, columns.STREAM, columns.ROW, columns.WORLD, columns.PATCH, columns.NOTE_SLOT)
+_TABLES = (
+    columns.TAP, columns.STREAM, columns.ROW, columns.WORLD, columns.PATCH, columns.NOTE_SLOT, columns.CONTEXT
+)  # fmt: skip
 LAYOUT = MEANING << 32 | zlib.crc32(repr([table.descr for table in _TABLES]).encode())
 """Which memory this version understands: a change of any column's name, type or place makes another number."""
 
 _HEADER = np.dtype([("magic", "S8"), ("layout", "i8"), ("shape", "i8", (7,)), ("generation", "i8")], align=True)
+_TOUCHED = ("taps", "streams", "rows", "contexts")  # tables of which a turn says what it writes
 _CURSORS = ("cleared", "committed", "written", "allocated")
 _LOG_CURSORS = ("patched", "patches_freed", "noted", "notes_freed")
 
@@ -69,6 +72,7 @@ class Columns(NamedTuple):
     streams: Records
     rows: Records
     world: Records
+    contexts: Records
 
 
 class State:
@@ -96,8 +100,8 @@ class State:
         self.patch_log, self.note_log, self.slab = view("patch_log"), view("note_log"), view("slab")
         samples = view("ring").view(np.int16).reshape(shape.rows, -1)
         self.ring: NDArray[np.int16] = samples
-        self._touched: dict[str, list[NDArray[np.intp]]] = {"taps": [], "streams": [], "rows": []}
-        self._touched_one: dict[str, list[int]] = {"taps": [], "streams": [], "rows": []}
+        self._touched: dict[str, list[NDArray[np.intp]]] = {table: [] for table in _TOUCHED}
+        self._touched_one: dict[str, list[int]] = {table: [] for table in _TOUCHED}
         self.turn = 0  # grows with every turn, committed or not: what was derived for one turn holds no longer
         self.fresh = bytes(self._header["magic"][0]) == b""
         if self.fresh:
@@ -111,7 +115,7 @@ class State:
         return int(self._header["generation"][0])
 
     def touch(self, table: str, which: NDArray[Any] | list[int] | int) -> None:
-        """Say that rows of ``taps``, ``streams`` or ``rows`` were, or will be, written in this turn."""
+        """Say that rows of ``taps``, ``streams``, ``rows`` or ``contexts`` were, or will be, written in this turn."""
         if isinstance(which, int):
             self._touched_one[table].append(which)
         else:
@@ -202,6 +206,7 @@ def _plan(shape: Shape) -> tuple[dict[str, tuple[int, np.dtype[Any], int]], int]
             (f"streams{side}", columns.STREAM, shape.streams),
             (f"rows{side}", columns.ROW, shape.rows),
             (f"world{side}", columns.WORLD, 1),
+            (f"contexts{side}", columns.CONTEXT, shape.taps),
         ]
     wanted += [(name, word, shape.rows) for name in _CURSORS] + [(name, word, 1) for name in _LOG_CURSORS]
     wanted += [
