@@ -39,7 +39,7 @@ class Place:
         """
         if self.index < 0:
             return (sequence16, sequence16 + _CIRCLE) if sequence16 < WINDOW else (sequence16,)
-        index = int(widen(self.index, sequence16, 16))
+        index = widen(self.index, sequence16, 16)
         return (index if index >= 0 else sequence16,)
 
     def too_old(self, index: int) -> bool:

@@ -17,10 +17,11 @@ from receiver.media.columns import TapState
 from receiver.media.datagrams import Datagrams
 from receiver.media.indices import Indices
 from receiver.media.state import State
-from receiver.wire.rtp import HEADER_OCTETS, LONGEST_DATAGRAM, Verdict
+from receiver.wire.rtp import FIXED_HEADER, HEADER_OCTETS, LONGEST_DATAGRAM, Verdict
 from receiver.wire.srtp import Opener, Suite
 
 Ints = NDArray[np.int64]
+_NEITHER, _RTP, _RTCP = range(3)  # by the second octet (RFC 5761, section 4)
 
 
 class Key(NamedTuple):
@@ -75,10 +76,7 @@ class Secured:
         if not sealed.size:
             return None
         plain = datagrams._replace(octets=self._own(datagrams), size=datagrams.size.astype(np.int64))
-        why = np.empty(sealed.size, np.uint8)
-        borders = np.flatnonzero(np.diff(datagrams.tap[sealed])) + 1
-        for rows, verdicts in zip(np.split(sealed, borders), np.split(why, borders), strict=True):
-            verdicts[:] = self._open_all(int(datagrams.tap[rows[0]]), rows.tolist(), plain)
+        why = self._open_all(sealed, plain)
         bad = why != Verdict.ACCEPTED
         return Opened(plain, sealed[bad], why[bad])
 
@@ -91,49 +89,70 @@ class Secured:
         rows[:, :widest] = octets[:, :widest]
         return rows
 
-    def _open_all(self, slot: int, rows: list[int], plain: Datagrams) -> list[int]:
-        """Packets of one tap, in ``plain``, where they are replaced; the verdict of each. ACCEPTED: it is open."""
+    def _open_all(self, sealed: Ints, plain: Datagrams) -> NDArray[np.uint8]:
+        """Rows of ``plain``, where what opens is put; the verdict of each. ACCEPTED: it is open.
+
+        What is no RTP at all is left to the header gate to name.
+        """
+        header = plain.octets[:, :HEADER_OCTETS].view(FIXED_HEADER)[sealed, 0]
+        size, second = plain.size[sealed], header["m_pt"]
+        whole = (header["v_p_x_cc"] >> 6 == 2) & (size >= HEADER_OCTETS) & (size <= LONGEST_DATAGRAM)
+        kinds = np.where(whole, np.where((second >= 192) & (second < 224), _RTCP, _RTP), _NEITHER).tolist()
+        columns = (plain.tap, plain.high, plain.low, plain.port, plain.arrival_ns)
+        slots, highs, lows, ports, arrivals = (column[sealed].tolist() for column in columns)
+        begins = (sealed * plain.octets.shape[1]).tolist()
+        sizes, ssrcs, numbers = size.tolist(), header["ssrc"].tolist(), header["sequence"].tolist()
+        octets = plain.octets.data.cast("B")
+        verdicts = [int(Verdict.UNAUTHENTIC)] * len(slots)
+        before, opener, indices = -1, None, None
+        for k, slot in enumerate(slots):
+            if slot != before:
+                if indices is not None:
+                    indices.keep()
+                before, (opener, indices) = slot, self._turn_to(slot)
+            if opener is None or indices is None or kinds[k] == _NEITHER:
+                continue
+            begin, end = begins[k], begins[k] + sizes[k]
+            packet = bytes(octets[begin:end])
+            if kinds[k] == _RTP:
+                source = highs[k], lows[k], ports[k]
+                verdicts[k], opened = _open(opener, indices, packet, ssrcs[k], numbers[k], source, arrivals[k])
+            else:
+                opened = opener.open_control(packet)
+                verdicts[k] = Verdict.UNAUTHENTIC if opened is None else Verdict.ACCEPTED
+            if opened is not None:
+                sizes[k] = len(opened)
+                octets[begin : begin + len(opened)] = opened
+        if indices is not None:
+            indices.keep()
+        plain.size[sealed] = sizes
+        return np.array(verdicts, np.uint8)
+
+    def _turn_to(self, slot: int) -> tuple[Opener | None, Indices | None]:
+        """What there is of the tap whose packets come next."""
         known = self._openers.get(slot)
         if known is None:
-            return [Verdict.UNAUTHENTIC] * len(rows)
+            return None, None
         self._state.touch("contexts", slot)
-        indices = Indices(self._state.now.contexts["indices"][slot])
-        sizes, arrivals = plain.size[rows].tolist(), plain.arrival_ns[rows].tolist()
-        sources = zip(plain.high[rows].tolist(), plain.low[rows].tolist(), plain.port[rows].tolist(), strict=True)
-        verdicts = []
-        for row, size, source, arrival_ns in zip(rows, sizes, sources, arrivals, strict=True):
-            octets = plain.octets[row]
-            verdict, opened = _open(known[1], indices, octets[:size].tobytes(), source, arrival_ns)
-            if opened:
-                octets[: len(opened)] = np.frombuffer(opened, np.uint8)
-                plain.size[row] = len(opened)
-            verdicts.append(verdict)
-        indices.keep()
-        return verdicts
+        return known[1], Indices(self._state.now.contexts["indices"][slot])
 
 
 def _open(
-    opener: Opener, indices: Indices, octets: bytes, source: tuple[int, int, int], arrival_ns: int
-) -> tuple[int, bytes | None]:
-    """One packet. What is no RTP at all is left to the header gate to name."""
-    if not HEADER_OCTETS <= len(octets) <= LONGEST_DATAGRAM or octets[0] >> 6 != 2:
-        return Verdict.UNAUTHENTIC, None
-    if 192 <= octets[1] < 224:  # RFC 5761, section 4
-        plain = opener.open_control(octets)
-        return (Verdict.UNAUTHENTIC, None) if plain is None else (Verdict.ACCEPTED, plain)
-    sequence16, ssrc = int.from_bytes(octets[2:4], "big"), int.from_bytes(octets[8:12], "big")
+    opener: Opener, indices: Indices, packet: bytes, ssrc: int, sequence16: int, source: tuple[int, int, int],
+    arrival_ns: int,
+) -> tuple[int, bytes | None]:  # fmt: skip
+    """One packet of RTP."""
     place = indices.of(ssrc)
     for index in place.guesses(sequence16):
         if place.too_old(index):
             return Verdict.REPLAYED, None
-        plain = opener.open(octets, ssrc, index)
+        plain = opener.open(packet, ssrc, index)
         if plain is None:
             continue
-        known = place.index >= 0
+        new = place.index < 0
         if not place.take(index, source, arrival_ns):
             return Verdict.REPLAYED, None
-        if not known:
+        if new:
             indices.settle(ssrc, place)
         return Verdict.ACCEPTED, plain
     return Verdict.UNAUTHENTIC, None
-

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from benchmarks import chart, floor, step, taps
+from benchmarks import chart, floor, srtp, step, taps
 from benchmarks.machine import Reading, machine
 from receiver.lab.plan import Caller, Plan
 from receiver.lab.rush import Rush
@@ -28,6 +28,21 @@ def test_step_tells_every_step_and_counts_every_packet(
     kept = list(tmp_path.glob("step-*.json"))
     assert [msgspec.json.decode(path.read_bytes(), type=step.Results) for path in kept] == [told]
     assert step.table(told).count("\n| parse |") == 1
+
+
+@pytest.mark.all
+def test_srtp_opens_every_packet_in_process_and_on_the_wire(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    srtp.main([
+        "--taps", "5", "--ticks", "2", "--times", "1", "--seconds", "1", "--directory", str(tmp_path), "--results",
+        str(tmp_path), "--json",
+    ])  # fmt: skip
+    told = msgspec.json.decode(capsys.readouterr().out, type=srtp.Results)
+    assert [each.kind for each in told.steps] == [srtp.PLAIN, srtp.BESIDE, *(suite.name for suite in srtp.Suite)]
+    (wire,) = told.wire
+    assert (wire.lost, wire.unauthentic, wire.outcomes) == (0, 0, {"complete": 5})
+    assert srtp.table(told).count("AES_CM_128_HMAC_SHA1_80") == 2
 
 
 @pytest.mark.all
