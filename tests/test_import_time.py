@@ -12,7 +12,7 @@ import pytest
 import receiver
 
 HEAVY = (
-    "aiohttp", "aiortc", "asyncio", "av", "msgspec", "numpy", "prometheus_client", "soundfile", "sqlite3", "ssl",
+    "aiohttp", "aiortc", "asyncio", "av", "msgspec", "numpy", "prometheus_client", "pylibsrtp", "soundfile", "sqlite3", "ssl",
     "structlog",
 )  # fmt: skip
 

@@ -92,9 +92,12 @@ def open_tap(
     """Open a port for a tap that somebody else will start, and say where it is."""
     wishes = {"source": source, "codec": codec, "device": device, "layout": layout, "direction": direction}
     body: dict[str, Any] = {name: wish for name, wish in wishes.items() if wish is not None}
+    client = Client(config, url)
     if srtp_file is not None:
+        if not client.private:
+            raise click.UsageError(f"--srtp-file: no key goes to {client.url}: use https, or the daemon's own host")
         body["srtp"] = key_of(srtp_file)
-    tap = Client(config, url).post("/v1/taps", body | {"labels": labels}, wait="receiving" if wait else None)
+    tap = client.post("/v1/taps", body | {"labels": labels}, wait="receiving" if wait else None)
     _say(tap, as_json)
 
 

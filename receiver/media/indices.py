@@ -3,6 +3,7 @@
 A turn loads what it needs of a tap's `INDEX` records once, and writes it back once: packets are taken one by one here.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +15,9 @@ from receiver.wire.serial import widen
 WINDOW: Final = 64 * SEEN_WORDS
 """Behind the highest index: what is older cannot be told from what came before."""
 MOVED_NS: Final = 3_000_000_000  # rule B5: after so much silence an SSRC may come from elsewhere
+MOST_CIRCLES: Final = 8  # of an outage: 1.5 hours of packets of 10 ms
 _CIRCLE: Final = 1 << 16
+_HALF_CIRCLE_NS: Final = (_CIRCLE >> 1) * 10_000_000  # of the shortest packets, 10 ms
 _WHOLE: Final = (1 << WINDOW) - 1
 
 
@@ -32,15 +35,22 @@ class Place:
             self.seen = int.from_bytes(record["seen"].astype("<u8").tobytes(), "little")
             self.source, self.source_ns = Source.read(record["source"]), int(record["source_ns"])
 
-    def guesses(self, sequence16: int) -> tuple[int, ...]:
+    def guesses(self, sequence16: int, arrival_ns: int) -> Sequence[int]:
         """Which index a sequence number may stand for, the likeliest first.
 
-        A sender begins in the first circle. Its first packets may cross the end of that and overtake each other.
+        A sender begins in the first circle. Its first packets may cross the end of that and overtake each other. Later
+        the nearest index is meant (rule A5), but for what comes after an outage that may have been longer than half a
+        circle.
         """
         if self.index < 0:
             return (sequence16, sequence16 + _CIRCLE) if sequence16 < WINDOW else (sequence16,)
         index = widen(self.index, sequence16, 16)
-        return (index if index >= 0 else sequence16,)
+        index = index if index >= 0 else sequence16
+        away_ns = arrival_ns - self.heard_ns
+        if away_ns < _HALF_CIRCLE_NS:
+            return (index,)
+        circles = min(away_ns // (2 * _HALF_CIRCLE_NS) + 1, MOST_CIRCLES)
+        return range(index, index + circles * _CIRCLE + 1, _CIRCLE)
 
     def too_old(self, index: int) -> bool:
         """Whether nobody can say any more if this one came."""

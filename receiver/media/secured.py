@@ -66,7 +66,9 @@ class Secured:
             self._openers.pop(slot, None)
         elif known is None or known[0] != key:
             self._openers[slot] = key, Opener(key.suite, key.octets)
-        self.look()
+        tap = self._state.live.taps[slot]
+        self._wary[slot] = tap["suite"] != 0 and tap["state"] != TapState.FREE
+        self._any = bool(self._wary.any())
 
     def open(self, datagrams: Datagrams) -> Opened | None:
         """Open what is sealed, in order of arrival; None: nothing here is for a tap with a key."""
@@ -143,7 +145,7 @@ def _open(
 ) -> tuple[int, bytes | None]:  # fmt: skip
     """One packet of RTP."""
     place = indices.of(ssrc)
-    for index in place.guesses(sequence16):
+    for index in place.guesses(sequence16, arrival_ns):
         if place.too_old(index):
             return Verdict.REPLAYED, None
         plain = opener.open(packet, ssrc, index)

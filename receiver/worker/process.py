@@ -99,6 +99,7 @@ class Worker:
         """Rules D7 and K5; with a fresh memory there is nothing, and it is quick."""
         if self._configure.living is not None:
             self.desk.strangers = self.handover.take(self._configure.living)
+        self._secured.look()
         for recording, slot in self.handover.held().items():
             self._secured.trust(slot, orders.key(self._configure.keys.get(recording)))
         self.recovery.run(self._configure.index)

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import chart, floor, srtp, step, taps
 from benchmarks.machine import Reading, machine
+from receiver import keys
 from receiver.lab.plan import Caller, Plan
 from receiver.lab.rush import Rush
 from receiver.lab.senderlog import read_crowd
@@ -39,7 +40,7 @@ def test_srtp_opens_every_packet_in_process_and_on_the_wire(
         str(tmp_path), "--json",
     ])  # fmt: skip
     told = msgspec.json.decode(capsys.readouterr().out, type=srtp.Results)
-    assert [each.kind for each in told.steps] == [srtp.PLAIN, srtp.BESIDE, *(suite.name for suite in srtp.Suite)]
+    assert [each.kind for each in told.steps] == [srtp.PLAIN, srtp.BESIDE, *keys.SUITES]
     (wire,) = told.wire
     assert (wire.lost, wire.unauthentic, wire.outcomes) == (0, 0, {"complete": 5})
     assert srtp.table(told).count("AES_CM_128_HMAC_SHA1_80") == 2

@@ -104,6 +104,15 @@ def test_a_key_of_the_wrong_form_exits_2_with_what_was_expected(
     assert tapdeck("tap", "open", "--srtp-file", str(file)).exit_code == 2
 
 
+@pytest.mark.parametrize("url", ["http://192.0.2.1:8080", "http://media.example.com"])
+def test_d9_a_key_does_not_go_over_the_network_in_the_clear(tapdeck: Tapdeck, tmp_path: Path, url: str) -> None:
+    file = tmp_path / "key"
+    file.write_text(f"{CM} inline:{KEY}\n")
+    done = tapdeck("tap", "open", "--srtp-file", str(file), "--url", url)
+    assert done.exit_code == 2
+    assert "use https" in done.stderr
+
+
 def test_list_and_show_and_stop(tapdeck: Tapdeck, daemon: Process) -> None:
     tap = opened(tapdeck, "--label", "which=this")
     listed = tapdeck("tap", "list", "--label", "which=this")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver.media.columns import CONTEXT, CONTEXT_SOURCES
-from receiver.media.indices import MOVED_NS, WINDOW, Indices, Place
+from receiver.media.indices import MOST_CIRCLES, MOVED_NS, WINDOW, Indices, Place
 from receiver.wire import srtp
 
 HERE, THERE = (0, 1, 4_000), (0, 2, 5_000)
@@ -36,7 +36,15 @@ def test_a5_a_sequence_number_stands_for_the_nearest_index(
 ) -> None:
     place = Place(0)
     place.index = highest
-    assert place.guesses(sequence16) == guesses
+    assert tuple(place.guesses(sequence16, 1)) == guesses
+
+
+def test_after_an_outage_that_may_have_been_half_a_circle_later_ones_are_tried_too() -> None:
+    place = place_at(70_000)
+    half_ns = 32_768 * 10_000_000
+    assert tuple(place.guesses(5_000, half_ns)) == (70_536,)
+    assert tuple(place.guesses(5_000, half_ns + 1)) == (70_536, 136_072)
+    assert len(place.guesses(5_000, 1_000 * half_ns)) == MOST_CIRCLES + 1
 
 
 def test_the_window_is_libsrtps() -> None:

@@ -198,6 +198,20 @@ def test_a5_a_packet_345_late_is_there_and_one_1024_late_is_refused() -> None:
     assert rig.count(Verdict.REPLAYED) == 1
 
 
+@pytest.mark.parametrize("gone", [40_000, 65_536, 200_000])
+def test_a5_a_stream_is_heard_again_after_an_outage_that_was_longer_than_half_a_circle(gone: int) -> None:
+    """Of 13 minutes and more: by the RFC's guess alone, not one packet would ever open again."""
+    key = key_of()
+    rig, plain = rig_with(key), Rig()
+    plain.open()
+    first = talk(100)
+    then = talk(100, START + (100 + gone) * 20 * MS, sequence=200 + gone, timestamp=5_000 + (100 + gone) * 160)
+    rig.run(sealed([*first, *then], key))
+    plain.run([*first, *then])
+    assert recorded(rig) == recorded(plain)
+    assert rig.count(Verdict.UNAUTHENTIC) == 0
+
+
 def test_a2_the_first_packets_may_cross_the_first_wrap_and_overtake_each_other() -> None:
     key = key_of()
     rig, plain = rig_with(key), Rig()
