@@ -35,9 +35,9 @@ class Configure(Struct, frozen=True, tag=True):
     answers `Repaired` (also when there was nothing to do); otherwise it must leave parts of living taps alone.
     ``living``, at the first start under this control, tells which recordings go on, and in which slots; what else the
     memory holds is over. ``kept``: sockets and memory outlive control (rule D7), so at the end of the link nothing is
-    concluded. ``keys`` are those of the recordings that live, told at every start: the slab in hand is run before the
-    first `Open`. ``reserve_octets`` are kept back for a full disk, ``keep_ns`` is how long recordings may lie in
-    ``ready/`` (0: for ever).
+    concluded. ``reserve_octets`` are kept back for a full disk, ``keep_ns`` is how long recordings may lie in
+    ``ready/`` (0: for ever). ``mask_dtmf``: keys that are pressed are told nowhere. ``keys`` are SRTP's, of the
+    recordings that live, told at every start: the slab in hand is run before the first `Open`.
     """
 
     index: int
@@ -58,6 +58,8 @@ class Configure(Struct, frozen=True, tag=True):
     kept: bool = False
     reserve_octets: int = 0
     keep_ns: int = 0
+    mask_dtmf: bool = False
+    pause_as: str = "silence"
     keys: dict[str, Key] = {}
 
     @property
@@ -70,8 +72,8 @@ class Open(Struct, frozen=True, tag=True):
     """Record what comes to the UDP socket that travels along. Idempotent: sent again after a worker's restart.
 
     ``law`` is the payload type asked for (0 or 8). ``announced`` is the sender's address, port 0 for any port.
-    ``held``: leave the socket unread until `Answer` (rule B1). ``suite``: what comes is SRTP, sealed with ``key``;
-    without a key it is known no more, and nothing of it is let in.
+    ``held``: leave the socket unread until `Answer` (rule B1). ``turns``, ``turned_ns``: as in `Pause`. ``suite``: what
+    comes is SRTP, sealed with ``key``; without a key it is known no more, and nothing of it is let in.
     """
 
     slot: int
@@ -89,6 +91,8 @@ class Open(Struct, frozen=True, tag=True):
     direction: str
     layout: str
     control_id: str | None = None
+    turns: int = 0
+    turned_ns: list[int] = []
     suite: str | None = None
     key: Key | None = None
 
@@ -119,6 +123,20 @@ class Amend(Struct, frozen=True, tag=True):
     node_id: str | None
     control_id: str | None
     labels: dict[str, str]
+
+
+class Pause(Struct, frozen=True, tag=True):
+    """Record nothing that comes while a tap is paused.
+
+    ``turns``: how often it was paused or resumed since its beginning, in turn, so an odd number is a pause.
+    ``turned_ns``: the monotonic instants of the last of them, oldest first. A worker that knows of more turns than this
+    was told by a control process that died over it: it stays as it is, and says so (`Happened`, event ``turned``).
+    """
+
+    slot: int
+    recording_id: str
+    turns: int
+    turned_ns: list[int]
 
 
 class Close(Struct, frozen=True, tag=True):
@@ -255,7 +273,7 @@ class Repaired(Struct, frozen=True, tag=True):
     sidecars: list[bytes]
 
 
-ToWorker = Configure | Open | Answer | Source | Amend | Close | Forget | Loudness
+ToWorker = Configure | Open | Answer | Source | Amend | Pause | Close | Forget | Loudness
 ToControl = Mapped | Ready | Opened | Refused | Happened | Report | Finished | Repaired
 
 

@@ -72,6 +72,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "POST /v1/taps/{id}/stop": Operation(
         {202: TapView}, query=(_query("wait", "Return when the outcome is known, or after 60 s.", {"const": "ready"}),)
     ),
+    "POST /v1/taps/{id}/pause": Operation({202: TapView}),
+    "POST /v1/taps/{id}/resume": Operation({202: TapView}),
     "POST /v1/drain": Operation({202: shapes.Draining}),
     "GET /v1/calls": Operation({200: shapes.CallList}),
     "GET /v1/recordings": Operation({200: shapes.RecordingPage}, query=_PAGE),

@@ -28,9 +28,16 @@ def opening(tap: Tap) -> link.Open:
         direction=wish.direction,
         layout=wish.layout,
         control_id=control_id(tap),
+        turns=tap.turns,
+        turned_ns=list(tap.turned_ns),
         suite=wish.suite,
         key=wish.key,
     )
+
+
+def pausing(tap: Tap) -> link.Pause:
+    """When it was paused and resumed."""
+    return link.Pause(tap.slot, tap.recording_id, tap.turns, list(tap.turned_ns))
 
 
 def control_id(tap: Tap) -> str | None:
@@ -99,5 +106,7 @@ def seat(tap: Tap) -> Seat:
         word=tap.word,
         secret=tap.secret_digest,
         uri=tap.uri_digest,
+        turns=tap.turns,
+        turned_ns=list(tap.turned_ns),
         suite=tap.wish.suite,
     )

@@ -15,17 +15,19 @@ from receiver.media.columns import VERDICTS, Flaw, Role
 from receiver.media.datagrams import Datagrams
 from receiver.media.joining import Joining
 from receiver.media.journal import Journal
+from receiver.media.pauses import FORGOTTEN, Pauses
 from receiver.media.secured import Secured
 from receiver.media.sources import News, Packets, Source, Sources
 from receiver.media.state import State
 from receiver.media.streams import LONGEST_RUN, Heard, Streams, runs
 from receiver.media.timeline import Timeline
-from receiver.wire import g711, rtp
+from receiver.wire import events, g711, rtp
 from receiver.wire.rtp import Verdict
 
 __all__ = ["Datagrams", "Pipeline", "Turn"]
 
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 MOST_SIZES = 8  # rule A9: groups of equal length per batch; the rest one by one
 
 
@@ -37,16 +39,20 @@ class Turn(NamedTuple):
     verdict: NDArray[np.uint8]
     now_ns: int
     wall_offset_ns: int
+    kept_out: tuple[Bools, Ints] | None  # came inside a pause, and inside which
 
 
 class Pipeline:
     """One turn after the other over a state."""
 
-    def __init__(self, state: State, horizon: int, kinds: NDArray[np.uint8], allow: list[str]) -> None:
-        self.state, self._kinds = state, kinds
+    def __init__(
+        self, state: State, horizon: int, kinds: NDArray[np.uint8], allow: list[str], mask_dtmf: bool = False
+    ) -> None:
+        self.state, self._kinds, self._mask_dtmf = state, kinds, mask_dtmf
         self.timeline, self.journal, self.streams = Timeline(state), Journal(state), Streams(state)
         self.clock = Clock(state, self.timeline, self.journal, horizon)
         self.joining = Joining(state, self.timeline, self.journal, self.clock)
+        self.pauses = Pauses(state, self.timeline, self.clock, self.journal, self.joining.keys)
         self.sources = Sources(state, self.journal, self.clock, self.joining, allow)
         self.secured = Secured(state)
         if not state.fresh:
@@ -63,6 +69,12 @@ class Pipeline:
         news, self.sources.news = self.sources.news, []
         return news
 
+    def hidden(self, datagrams: Datagrams) -> Bools:
+        """Which datagrams must not be kept as evidence: those that came inside a pause, and masked keys."""
+        kept_out = self.pauses.inside(datagrams.tap, datagrams.arrival_ns)
+        masked = self._mask_dtmf & (self._kinds[datagrams.octets[:, 1] & 0x7F] == Verdict.EVENT)
+        return np.asarray(masked if kept_out is None else masked | kept_out[0])
+
     def _step(self, datagrams: Datagrams, now_ns: int, wall_offset_ns: int) -> None:
         opened = self.secured.open(datagrams)
         datagrams = datagrams if opened is None else opened.datagrams
@@ -70,7 +82,8 @@ class Pipeline:
         if opened is not None:
             refused = batch.verdict[opened.refused] <= Verdict.RTCP  # what is malformed keeps its name
             batch.verdict[opened.refused[refused]] = opened.why[refused]
-        turn = Turn(datagrams, batch, batch.verdict.copy(), now_ns, wall_offset_ns)
+        kept_out = self.pauses.inside(datagrams.tap, datagrams.arrival_ns)
+        turn = Turn(datagrams, batch, batch.verdict.copy(), now_ns, wall_offset_ns, kept_out)
         stream = self._match(turn)
         known = np.flatnonzero(stream >= 0)
         if known.size:
@@ -165,10 +178,13 @@ class Pipeline:
 
     def _follow(self, heard: Heard, k: int, turn: Turn) -> tuple[int, bool]:
         """One packet that is not in plain order, or of a stream that is not live."""
+        self.state.touch("streams_aside", int(heard.stream[k]))
         at, stream, sequence16, timestamp32, arrival_ns, size, kind = (int(column[k]) for column in heard)
         packet = Packet(sequence16, timestamp32, arrival_ns, size, kind, arrival_ns + turn.wall_offset_ns)
         place = self.clock.follow(stream, packet)
         turn.verdict[at] = place.verdict
+        if kind != Verdict.ACCEPTED and place.verdict == kind:
+            self._note_side(stream, place.timestamp, turn, at)
         record = self.state.now.streams[stream]
         if place.fresh:
             row = int(record["row"])
@@ -180,6 +196,28 @@ class Pipeline:
             self.sources.testify(stream, place.sequence, place.timestamp, arrival_ns)
         return place.position, place.fresh
 
+    def _note_side(self, stream: int, timestamp: int, turn: Turn, at: int) -> None:
+        """What is no speech is told beside it. Of a masked key (rule A8), and of what came inside a pause, nothing is
+        read, so it is written nowhere."""
+        batch, keys, arrival_ns = turn.batch, self.joining.keys, int(turn.datagrams.arrival_ns[at])
+        is_key = batch.verdict[at] == Verdict.EVENT
+        muted, pause = (False, FORGOTTEN) if turn.kept_out is None else (column[at] for column in turn.kept_out)
+        if muted or (is_key and self._mask_dtmf):
+            if is_key and not self._mask_dtmf:
+                keys.withhold(stream, timestamp, arrival_ns)
+            return
+        start = int(batch.payload_at[at])
+        payload = turn.datagrams.octets[at, start : start + min(int(batch.payload_size[at]), events.OCTETS)]
+        if not is_key:
+            keys.noise(stream, timestamp, events.noise_level(int(payload[0])), arrival_ns)
+        elif payload.size == events.OCTETS:
+            event, ended, duration = (column[0].item() for column in events.read(payload[None]))
+            late = pause != FORGOTTEN and self.pauses.outlasted(stream, int(pause), timestamp, duration, arrival_ns)
+            if late or keys.is_withheld(stream, timestamp, arrival_ns):
+                keys.withhold(stream, timestamp, arrival_ns)
+            else:
+                self.sources.pressed(keys.press(stream, timestamp, event, ended, duration, arrival_ns))
+
     def _write(self, heard: Heard, position: Ints, turn: Turn) -> None:
         """Decode and put every packet at its place; what came after its block goes through the patch log (rule K6)."""
         rows = self.state.now.rows
@@ -187,6 +225,12 @@ class Pipeline:
         law = turn.batch.payload_type[heard.at]
         self.state.now.streams["law"][heard.stream] = law
         np.maximum.at(rows["edge"], row, position + heard.size)
+        if turn.kept_out is not None:
+            muted, pause = turn.kept_out[0][heard.at], turn.kept_out[1][heard.at]
+            self.pauses.cover(row[muted], position[muted], heard.size[muted], pause[muted])
+            heard, position, row, law = heard.take(~muted), position[~muted], row[~muted], law[~muted]
+            if not heard.at.size:
+                return
         late = position < rows["playout"][row]
         if (heard.size == heard.size[0]).all() and not late.any():
             self.timeline.place(row, position, self._sound(heard.at, law, int(heard.size[0]), turn))

@@ -36,7 +36,7 @@ def test_srtp_opens_every_packet_in_process_and_on_the_wire(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     srtp.main([
-        "--taps", "5", "--ticks", "1", "--times", "1", "--seconds", "0.5", "--directory", str(tmp_path), "--results",
+        "--taps", "5", "--ticks", "1", "--times", "1", "--seconds", "1", "--directory", str(tmp_path), "--results",
         str(tmp_path), "--json",
     ])  # fmt: skip
     told = msgspec.json.decode(capsys.readouterr().out, type=srtp.Results)

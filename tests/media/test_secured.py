@@ -14,9 +14,10 @@ from receiver.media.pipeline import Datagrams, Pipeline
 from receiver.media.secured import Key
 from receiver.wire.rtp import Verdict
 from receiver.wire.srtp import Sealer, Suite
-from tests.media.rig import HOME, MS, SECOND, START, STRANGER, Rig, Sent, codes, datagrams, succeed, talk
+from tests.media.rig import HOME, MS, SECOND, START, STRANGER, Rig, Sent, codes, datagrams, linear, succeed, talk
 from tests.media.sealed import key_of, sealed
 from tests.media.storm import batches, storm
+from tests.media.test_pauses import turn
 from tests.tools import count
 
 
@@ -40,8 +41,11 @@ def recorded(rig: Rig, tap: int = 0) -> dict[str, Any]:
     record = rig.tap(tap)
     skip = ("trust", "suite", "verdicts")
     told = {name: record[name].tobytes() for name in record.dtype.names or () if name not in skip}
+    live = rig.state.live
+    mine = np.flatnonzero(live.streams["tap"] == tap)
     return told | {
-        "streams": [s.tobytes() for s in rig.state.live.streams if s["tap"] == tap],
+        "streams": [live.streams[s].tobytes() for s in mine],
+        "asides": [live.taps_aside[tap].tobytes(), *(live.streams_aside[s].tobytes() for s in mine)],
         "part": rig.parts[tap].samples.tobytes(),
     }
 
@@ -241,6 +245,25 @@ def test_rtcp_is_opened_too_and_a_wrong_one_is_refused() -> None:
     good = talk(1)[0]._replace(raw=sealer.seal_control(report))
     rig.step([good, good._replace(raw=report)])
     assert (rig.count(Verdict.RTCP), rig.count(Verdict.UNAUTHENTIC)) == (1, 1)
+
+
+def test_what_comes_sealed_inside_a_pause_is_as_if_it_had_come_plain_and_in_no_memory_that_is_kept() -> None:
+    key = key_of()
+    rig, plain = rig_with(key), Rig()
+    plain.open()
+    sent = talk(60)
+    for each, packets in ((rig, sealed(sent, key)), (plain, sent)):
+        for first, turned in ((0, True), (20, True), (40, False)):
+            each.step(packets[first : first + 20])
+            if turned:
+                turn(each, packets[first + 19].arrival_ns + MS)
+        each.finish(START + 3 * SECOND)
+    assert recorded(rig) == recorded(plain)
+    kept = rig.memory.tobytes() + rig.parts[0].samples.tobytes()
+    for packet in sent[20:40]:
+        assert linear(packet.payload).tobytes() not in kept
+        assert packet.payload not in kept
+    assert linear(sent[45].payload).tobytes() in kept
 
 
 # -- any order, any death
