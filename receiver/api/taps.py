@@ -107,8 +107,9 @@ async def resume_tap(request: web.Request) -> web.Response:
 
 
 async def _turn(request: web.Request, paused: bool) -> web.Response:
+    """`?wait=ready` may be said: no answer is given before the turn holds and is kept, whether it is said or not."""
     house = request.app[HOUSE]
-    bodies.nothing_else(request.query)
+    bodies.wait_of(request, "ready")
     tap = await _living(request)
     if tap is None or tap.state is State.FINISHING:
         raise Trouble(409, "over", "the tap has ended", "what it recorded is told by GET /v1/recordings")

@@ -100,11 +100,12 @@ async def test_a_tap_is_stopped_and_twice_is_the_same(outside: Outside) -> None:
 async def test_a_tap_is_paused_and_resumed_and_twice_is_the_same(outside: Outside) -> None:
     client = await outside.client()
     tap = await (await client.post("/v1/taps", json=ASK)).json()
-    for verb, paused in (("pause", True), ("pause", True), ("resume", False), ("resume", False)):
+    for verb, paused in (("pause", True), ("pause?wait=ready", True), ("resume?wait=ready", False), ("resume", False)):
         response = await client.post(f"/v1/taps/{tap['id']}/{verb}")
         told = await response.json()
         assert (response.status, told["state"], told.get("paused", False)) == (202, "listening", paused)
         assert (await (await client.get(f"/v1/taps/{tap['id']}")).json()).get("paused", False) is paused
+    assert (await client.post(f"/v1/taps/{tap['id']}/pause?wait=receiving")).status == 400
     assert [order.turns for order in outside.world.orders(link.Pause)] == [1, 2]
 
 
