@@ -266,6 +266,38 @@ def test_what_comes_sealed_inside_a_pause_is_as_if_it_had_come_plain_and_in_no_m
     assert linear(sent[45].payload).tobytes() in kept
 
 
+@given(st.data())
+@settings(max_examples=count(20, all=100, full=3_000), deadline=None)
+def test_no_octets_raise_and_nothing_that_was_changed_is_heard(data: st.DataObject) -> None:
+    """Bits turned, cut, put together anew, or of no SRTP at all; an index of the worst kind before it."""
+    suite = data.draw(st.sampled_from(list(Suite)))
+    key = key_of(suite)
+    rig = rig_with(key, policy=Policy.ANY)
+    good = sealed(talk(3, sequence=data.draw(st.sampled_from([0, 1, 65_534]))), key)
+    rig.step(good)
+    heard = rig.statistics()
+    bad = []
+    for _ in range(data.draw(st.integers(1, 30))):
+        octets = bytearray(data.draw(st.sampled_from(good)).octets)
+        match data.draw(st.sampled_from(["bit", "cut", "more", "any", "number"])):
+            case "bit":
+                octets[data.draw(st.integers(0, len(octets) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+            case "cut":
+                del octets[data.draw(st.integers(0, len(octets) - 1)) :]
+            case "more":
+                octets += data.draw(st.binary(min_size=1, max_size=1_600))
+            case "number":
+                octets[2:4] = data.draw(st.integers(0, 65_535).filter(lambda n: n not in (0, 1, 2, 3, 65_534, 65_535)
+                                        )).to_bytes(2, "big")
+            case _:
+                octets = bytearray(data.draw(st.binary(max_size=200)))
+        bad.append(good[0]._replace(raw=bytes(octets)))
+    rig.step(bad)
+    assert rig.statistics() == heard
+    assert rig.count(Verdict.ACCEPTED) == 3
+    assert rig.tap()["verdicts"].sum() == 3 + len(bad)
+
+
 # -- any order, any death
 
 
