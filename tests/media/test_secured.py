@@ -333,7 +333,7 @@ def die_in(rig: Rig, slab: Datagrams, now_ns: int, monkeypatch: pytest.MonkeyPat
 
 @given(crossings())
 @settings(
-    max_examples=count(40, all=100, full=3_000), deadline=None,
+    max_examples=count(25, all=100, full=3_000), deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 def test_k3_any_order_loss_duplication_and_death_gives_what_plain_rtp_gives(
