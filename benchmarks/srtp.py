@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ from benchmarks.recorder import Recorder
 from benchmarks.step import FIRST_NS, PACKET_NS, PACKETS, WARM, Bench, Watch
 from benchmarks.taps import RESULTS, Cost, cost, keep, say, taken_by, watched
 from receiver import keys
+from receiver.archive.sidecar import Problem, Sidecar
 from receiver.lab.plan import Caller, Plan
 from receiver.lab.process import SenderProcess
 from receiver.media.datagrams import Datagrams
@@ -59,6 +61,7 @@ class Wire(msgspec.Struct, frozen=True):
     worker: Cost
     late_ticks: int
     outcomes: dict[str, int]
+    """How the recordings ended, and of what they complain."""
     sender_late_ms: float
     load: float
 
@@ -151,9 +154,15 @@ async def measure_wire(suite: str, taps: int, seconds: float, folder: Path) -> W
         suite=suite, taps=taps, seconds=seconds, sent=told.packets, lost=told.packets - sum(counted),
         unauthentic=reports[-1].tallies["unauthentic"], kernel_drops=drops,
         worker=cost(readings, taken_by(reports), begin_ns, begin_ns + int(seconds * 1e9)),
-        late_ticks=int(reports[-1].gauges["late_ticks"]), outcomes=recorder.outcomes,
+        late_ticks=int(reports[-1].gauges["late_ticks"]),
+        outcomes=dict(Counter(outcome(each) for each in recorder.finished.values())),
         sender_late_ms=told.worst_late_ms, load=before,
     )  # fmt: skip
+
+
+def outcome(told: Sidecar) -> str:
+    """With the reason, if there is one."""
+    return str(told.outcome) + (f" ({told.problem.code})" if isinstance(told.problem, Problem) else "")
 
 
 def table(results: Results) -> str:
@@ -195,6 +204,7 @@ def main(told: Sequence[str] | None = None) -> None:
         say(f"{asked.taps} taps of {suite} for {asked.seconds:g} s (load {load():.1f})")
         with tempfile.TemporaryDirectory(prefix="tapdeck-srtp-", dir=asked.directory) as folder:
             wire.append(asyncio.run(measure_wire(suite, asked.taps, asked.seconds, Path(folder))))
+        say(table(Results(machine(), [], wire[-1:])).splitlines()[-1])
     results = Results(machine(), found, wire)
     document = msgspec.json.encode(results)
     say(f"kept in {keep('srtp', document, asked.results)}")
