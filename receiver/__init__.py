@@ -67,6 +67,9 @@ Where this plan left the first one, and why:
   is no column. A packet that came before and comes again from its source is authenticated like any other, so that a
   forged copy does not even count as a duplicate. After an outage of more than half of the sequence numbers the next
   circles are tried, where the RFC's guess would never open a packet again (``media/indices``).
+* A new epoch (rules A10, A11, A17) is anchored by the least transit of the last ten seconds, or by that which the epoch
+  before was anchored by, where it is more: a line that began with a delayed packet lies late, and by its own envelope
+  the delays of all epochs added up (found by laying recordings over wall time: 1.8 s after 60 changes).
 * Rule A17's row of ten packets or 500 ms counts only while it does not fall: in a burst after a stall of five seconds
   more than ten packets lie above the envelope, each nearer to it than the one before.
 

@@ -167,7 +167,10 @@ class Stream(Struct, frozen=True, kw_only=True):
 
 
 class Channel(Struct, frozen=True, kw_only=True):
-    """A channel of the file: whom one hears in it, and what came for it."""
+    """A channel of the file: whom one hears in it, and what came for it.
+
+    ``unknown_payload_types`` came from its source and are not recorded: nobody announced them.
+    """
 
     party: str = "unknown"
     tap_id: Text = UNSET
@@ -176,6 +179,7 @@ class Channel(Struct, frozen=True, kw_only=True):
     source: Source | UnsetType = UNSET
     streams: tuple[Stream, ...] = ()
     srtp: Text = UNSET  # the crypto suite that it came in
+    unknown_payload_types: tuple[Annotated[int, Meta(ge=0, le=127)], ...] = ()
 
 
 class Sidecar(Struct, frozen=True, kw_only=True):

@@ -36,7 +36,7 @@ class Joining:
         self._state.wipe("rows", row)
         self._timeline.hand_out(row)
         rows = self._state.now.rows
-        rows["tap"][row], rows["low"][row], rows["transit"][row] = tap, FAR, FAR
+        rows["tap"][row], rows["low"][row], rows["transit"][row], rows["reference"][row] = tap, FAR, FAR, -FAR
 
     def candidate(self, tap: int, source: tuple[int, int, int], ssrc: int, packet: Packet) -> int:
         """A new stream on probation with a row to write into (rule A3); −1 where no stream or no row is left.
@@ -90,6 +90,7 @@ class Joining:
         low, high = int(now.rows["low"][mine]), int(now.rows["edge"][mine])
         edge = int(now.rows["edge"][row])
         least = int(now.streams["envelope"][old].min()) if old >= 0 else int(now.rows["transit"][row])
+        least = self._clock.least(row, least)
         target = max(edge, low + int(record["envelope"].min()) - least)
         start, more = self._clock.landing(row, target)
         frame = self._timeline.frame(row, edge) + start - edge + more
@@ -99,6 +100,7 @@ class Joining:
         if not self._clock.epoch(tap, heard_ns):
             return Verdict.EPOCH_LIMIT
         self._state.touch("rows", [row, mine])
+        self._clock.refer(row, least)
         if more:
             self._timeline.splice(row, edge + MARGIN, more)
         if old >= 0:

@@ -21,6 +21,7 @@ from receiver.media.sources import News, Packets, Source, Sources
 from receiver.media.state import State
 from receiver.media.streams import LONGEST_RUN, Heard, Streams, runs
 from receiver.media.timeline import Timeline
+from receiver.media.unknown import Unknown
 from receiver.wire import events, g711, rtp
 from receiver.wire.rtp import Verdict
 
@@ -55,6 +56,7 @@ class Pipeline:
         self.pauses = Pauses(state, self.timeline, self.clock, self.journal, self.joining.keys)
         self.sources = Sources(state, self.journal, self.clock, self.joining, allow)
         self.secured = Secured(state)
+        self.unknown = Unknown(state)
         if not state.fresh:
             self.timeline.blank_ahead()  # the slab in hand, run again, puts its part there anew
 
@@ -80,7 +82,8 @@ class Pipeline:
         datagrams = datagrams if opened is None else opened.datagrams
         batch = rtp.parse(datagrams.octets, datagrams.size, self._kinds)
         if opened is not None:
-            refused = batch.verdict[opened.refused] <= Verdict.RTCP  # what is malformed keeps its name
+            found = batch.verdict[opened.refused]
+            refused = (found <= Verdict.RTCP) | (found == Verdict.PAYLOAD_TYPE)  # what is malformed keeps its name
             batch.verdict[opened.refused[refused]] = opened.why[refused]
         kept_out = self.pauses.inside(datagrams.tap, datagrams.arrival_ns)
         turn = Turn(datagrams, batch, batch.verdict.copy(), now_ns, wall_offset_ns, kept_out)
@@ -105,12 +108,19 @@ class Pipeline:
         columns: tuple[NDArray[Any], ...] = (d.tap, d.high, d.low, d.port, batch.ssrc, batch.sequence)
         if speaking.size < stream.size:
             columns = tuple(column[speaking] for column in columns)
+            self._name_unknown(turn)
         tap, high, low, port, ssrc, sequence = columns
         stream[speaking] = self.sources.match(tap, (high, low, port), ssrc, sequence)
         strange = speaking[stream[speaking] < 0]
         if strange.size:
             self._meet(turn, strange, stream)
         return stream
+
+    def _name_unknown(self, turn: Turn) -> None:
+        d, batch = turn.datagrams, turn.batch
+        for tap, at in self.unknown.note(batch, d.tap, (d.high, d.low, d.port)):
+            source = Source(int(d.high[at]), int(d.low[at]), int(d.port[at]))
+            self.sources.news.append(News(tap, "unknown_payload_type", source, None, int(batch.payload_type[at])))
 
     def _meet(self, turn: Turn, strange: Ints, stream: Ints) -> None:
         """Datagrams that match no stream, each tap's source and SSRC at once, in order of their first arrival."""

@@ -101,6 +101,18 @@ def test_b3_without_a_key_nothing_of_the_tap_is_let_in() -> None:
     assert rig.tap()["first_ns"] == 0
 
 
+def test_b3_a_payload_type_that_nobody_announced_is_known_by_its_tag_first() -> None:
+    """Else a forged one would be named in the log and the sidecar."""
+    key = key_of()
+    rig = rig_with(key)
+    unknown = [packet._replace(payload_type=77) for packet in talk(4)]
+    rig.step(unknown)
+    assert rig.count(Verdict.UNAUTHENTIC) == 4
+    assert rig.count(Verdict.PAYLOAD_TYPE) == 0
+    rig.step(sealed(unknown, key))
+    assert rig.count(Verdict.PAYLOAD_TYPE) == 4
+
+
 def test_b3_what_is_malformed_keeps_its_name() -> None:
     rig = rig_with(key_of())
     rig.step([talk(1)[0]._replace(raw=raw) for raw in (b"", b"\x80", b"\x00" * 60, b"\x9f" + b"\0" * 20)])
