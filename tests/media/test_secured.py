@@ -279,7 +279,7 @@ def test_what_comes_sealed_inside_a_pause_is_as_if_it_had_come_plain_and_in_no_m
 
 
 @given(st.data())
-@settings(max_examples=count(20, all=100, full=3_000), deadline=None)
+@settings(max_examples=count(20, all=60, full=3_000), deadline=None)
 def test_no_octets_raise_and_nothing_that_was_changed_is_heard(data: st.DataObject) -> None:
     """Bits turned, cut, put together anew, or of no SRTP at all; an index of the worst kind before it."""
     suite = data.draw(st.sampled_from(list(Suite)))
@@ -345,7 +345,7 @@ def die_in(rig: Rig, slab: Datagrams, now_ns: int, monkeypatch: pytest.MonkeyPat
 
 @given(crossings())
 @settings(
-    max_examples=count(25, all=100, full=3_000), deadline=None,
+    max_examples=count(25, all=60, full=3_000), deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 def test_k3_any_order_loss_duplication_and_death_gives_what_plain_rtp_gives(
