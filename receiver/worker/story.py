@@ -35,6 +35,8 @@ _FLAWS = {
                           "see to the disk; the log tells when it was"),
     Damage.SYNC_FAILED: ("sync_failed", "the disk failed while it was to keep this sound; nobody can vouch for it",
                          "see to the disk; the log tells when it was"),
+    Flaw.KEY_LOST: ("key_lost", "the service was restarted and the SRTP key of this tap was not kept",
+                    "what came afterwards cannot be read; ask for a new tap, with a new key"),
     Flaw.NOTES_LOST: ("notes_lost", "not every epoch could be written down", "is the disk too slow?"),
 }  # fmt: skip
 
@@ -47,7 +49,7 @@ def channel(picture: Picture, notes: Records, base: sidecar.Channel) -> sidecar.
     return sidecar.Channel(
         party=base.party, tap_id=base.tap_id, control_id=base.control_id,
         codec=CODECS[law] if streams else base.codec,
-        source=_source(tap, notes, base), streams=streams, unknown_payload_types=unknown_types(picture),
+        source=_source(tap, notes, base), streams=streams, srtp=base.srtp, unknown_payload_types=unknown_types(picture),
     )  # fmt: skip
 
 
@@ -65,7 +67,7 @@ def described(draft: sidecar.Draft, octets: bytes) -> Described:
         announced = source.announced if source is not UNSET else UNSET
         source = sidecar.Source(announced=announced, seen=name(last["source"]), trust=trust_in_words(last["trust"]))
     channel = sidecar.Channel(
-        party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams
+        party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams, srtp=base.srtp
     )  # fmt: skip
     return Described((channel,), (), tuple(stretches(notes)), digits(notes), noises(notes))
 
