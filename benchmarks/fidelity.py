@@ -262,7 +262,7 @@ def arguments(told: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--conditions", help="names with commas [all]")
     parser.add_argument("--seconds", type=float, help="of sound [what each condition needs: 15 to 45]")
     parser.add_argument("--seed", type=int, default=1, help="the same seed, the same datagrams [%(default)s]")
-    parser.add_argument("--runs", type=int, default=1, help="tapdeck's worst of so many, the others' best [%(default)s]")
+    parser.add_argument("--runs", type=int, default=1, help="of so many, tapdeck worst, others best [%(default)s]")
     parser.add_argument("--directory", type=Path, help="record below this folder [the system's for temporary files]")
     parser.add_argument("--results", type=Path, default=RESULTS, help="keep the JSON here [benchmarks/results]")
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of the table")
