@@ -5,5 +5,6 @@ of one slab from top to bottom. ``sources`` says who may be heard (``proof`` wha
 comes to a row, ``beside`` who lives beside whom, ``census`` who is where), ``clock`` where in time a packet belongs
 (``lines`` what held before), ``streams`` the same for all that is in order; ``timeline`` keeps the samples, ``drain``
 cuts off what is ready, ``cutting`` says where a next segment begins for all channels, ``journal`` holds what must still
-reach a file, ``taps`` opens and ends.
+reach a file, ``taps`` opens and ends. Before all of it ``secured`` opens what comes for a tap with an SRTP key, by the
+packet ``indices`` that it knows.
 """
