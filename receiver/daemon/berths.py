@@ -4,6 +4,8 @@ Each socket is also given to the service manager as soon as it is there, under i
 becomes of this process, the next one gets it back, with what queued in it meanwhile.
 """
 
+import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
@@ -13,6 +15,8 @@ import structlog
 from receiver.control.means import Berth, NotNow
 from receiver.control.taps import Tap, Wish
 from receiver.control.wsdevice import WsDoor, digest_of
+from receiver.daemon.sealed import seal_key, unseal_key
+from receiver.keys import Key
 from receiver.net.pair import Pair, adopt_pair, open_pair
 from receiver.net.ports import NoPort, Port, Ports
 
@@ -38,7 +42,7 @@ class Berths:
 
     def take(self, wish: Wish) -> Berth:
         """One for this tap. Raises `NotNow` where none is free."""
-        return self._behind_the_door(wish, self._door) if wish.device == "ws" and self._door else self._port(wish.fixed)
+        return self._behind_the_door(wish, self._door) if wish.device == "ws" and self._door else self._port(wish)
 
     def take_again(self, tap: Tap, descriptors: Sequence[int]) -> Berth:
         """The one that this tap had in an earlier process; the descriptors are ours from now on.
@@ -46,7 +50,8 @@ class Berths:
         Raises ``ValueError`` and ``OSError`` where they are not that.
         """
         if tap.wish.device != "ws":
-            return self._at(self._ports.adopt(tap.port, descriptors))
+            sockets, key = _told_apart(descriptors)
+            return self._at(self._ports.adopt(tap.port, sockets))._replace(key=key)
         pair = adopt_pair(tap.port, descriptors)
         if self._door is None or tap.uri_digest is None:
             pair.close()
@@ -62,7 +67,8 @@ class Berths:
         """This process goes: what is given back from now on stays with the keeper."""
         self._leaving = True
 
-    def _port(self, fixed: int | None) -> Berth:
+    def _port(self, wish: Wish) -> Berth:
+        fixed = wish.fixed
         try:
             port = self._ports.take() if fixed is None else self._ports.fixed(fixed)
         except NoPort as error:
@@ -71,9 +77,23 @@ class Berths:
         except OSError as error:
             which = "no port can" if fixed is None else f"port {fixed} cannot"
             raise NotNow("no_port", f"{which} be bound: {error.strerror}", 10) from error
-        ear = () if port.ear is None else (port.ear.fileno(),)
-        self._keeper.store(str(port.number), port.socket.fileno(), *ear)
+        try:
+            self._keep(port, wish.key)
+        except OSError as error:
+            self._ports.give_back(port)
+            raise NotNow("no_memory", f"no memory for a key: {error.strerror}", 10) from error
         return self._at(port)
+
+    def _keep(self, port: Port, key: Key | None) -> None:
+        """A key is kept beside its sockets, under the same name, and for as long."""
+        sockets = [each.fileno() for each in (port.socket, port.ear) if each is not None]
+        if key is None:
+            return self._keeper.store(str(port.number), *sockets)
+        sealed = seal_key(key)
+        try:
+            self._keeper.store(str(port.number), *sockets, sealed)
+        finally:
+            os.close(sealed)
 
     def _behind_the_door(self, wish: Wish, door: WsDoor) -> Berth:
         try:
@@ -107,6 +127,19 @@ def name_of(tap: Tap) -> str:
     """Under which name the keeper has a tap's sockets: short ones, because they come back in one string of the
     environment, which holds 131,071 octets."""
     return _of_pair(tap.port) if tap.wish.device == "ws" else str(tap.port)
+
+
+def _told_apart(descriptors: Sequence[int]) -> tuple[list[int], Key | None]:
+    """Sockets, and what was kept beside them, which is closed; their order is the keeper's."""
+    sockets: list[int] = []
+    key = None
+    for descriptor in descriptors:
+        if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            sockets.append(descriptor)
+        else:
+            key = key or unseal_key(descriptor)
+            os.close(descriptor)
+    return sockets, key
 
 
 def _of_pair(number: int) -> str:

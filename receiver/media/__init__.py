@@ -6,4 +6,5 @@ comes to a row, ``beside`` who lives beside whom, ``census`` who is where), ``cl
 (``lines`` what held before, ``pacing`` how the sender's clock keeps time), ``streams`` the same for all that is in
 order, ``reporting`` what senders say of themselves; ``timeline`` keeps the samples, ``drain`` cuts off what is ready,
 ``cutting`` says where a next segment begins, ``journal`` holds what must still reach a file, ``taps`` opens and ends.
+Before all of it ``secured`` opens what comes for a tap with an SRTP key, by the packet ``indices`` that it knows.
 """

@@ -11,6 +11,7 @@ from receiver.media.columns import Role
 from receiver.media.state import State
 
 NOBODY = -1
+MOST_LIVE = 4  # SSRCs of a tap that are alive at once (rule A12): each has a row
 
 
 class Census:

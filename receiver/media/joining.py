@@ -7,9 +7,9 @@ Samples are copied from a candidate's row to the tap's, never moved, for the sam
 import numpy as np
 
 from receiver.media import lines
-from receiver.media.census import NOBODY, Census
+from receiver.media.census import MOST_LIVE, NOBODY, Census
 from receiver.media.clock import MARGIN, Clock, Packet
-from receiver.media.columns import FAR, MOST_LIVE, NoteKind, Role
+from receiver.media.columns import FAR, NoteKind, Role
 from receiver.media.holes import Holes
 from receiver.media.journal import Journal
 from receiver.media.keys import Keys

@@ -36,6 +36,7 @@ class Wanted(NamedTuple):
     announced: Source
     held: bool
     channel: int = 0
+    suite: int = 0  # wire.srtp.Suite; 0: plain RTP
 
 
 class Picture(NamedTuple):
@@ -80,6 +81,8 @@ class Taps:
         record["recording"], record["port"] = wanted.recording, wanted.port
         record["policy"], record["announced"] = wanted.policy, tuple(wanted.announced)
         record["stream"], record["row"], record["channel"] = -1, row, wanted.channel
+        record["suite"] = wanted.suite
+        self._state.wipe("contexts", tap)
         record["state"] = TapState.HELD if wanted.held else TapState.OPEN
         record["answered_ns"] = record["ticked_ns"] = now_ns
         self._joining.give_row(tap, row)

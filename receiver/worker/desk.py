@@ -16,7 +16,8 @@ from receiver.archive import finish as finishing
 from receiver.archive import sidecar
 from receiver.archive.files import Files
 from receiver.archive.sidecar import Draft, Ending, Problem, Sidecar
-from receiver.media.columns import CLOCK_RATE, TapState, Trust
+from receiver.media.columns import CLOCK_RATE, Flaw, TapState, Trust
+from receiver.media.secured import Secured
 from receiver.media.sources import News, Source, Sources
 from receiver.media.state import State
 from receiver.media.taps import Taps
@@ -41,12 +42,12 @@ class Desk:
     """Turns control's messages into turns of the media path, and tells control how they ended."""
 
     def __init__(
-        self, configure: link.Configure, state: State, taps: Taps, sources: Sources, intake: Intake, filters: Filters,
-        starting: Starting, pausing: Pausing, rolling: Rolling, closing: Closing, errands: Errands, files: Files,
-        say: Callable[[link.ToControl], None], ears: Ears,
+        self, configure: link.Configure, state: State, taps: Taps, sources: Sources, secured: Secured, intake: Intake,
+        filters: Filters, starting: Starting, pausing: Pausing, rolling: Rolling, closing: Closing, errands: Errands,
+        files: Files, say: Callable[[link.ToControl], None], ears: Ears,
     ) -> None:  # fmt: skip
         self._configure, self._state, self._taps, self._sources = configure, state, taps, sources
-        self._intake, self._filters, self._ears = intake, filters, ears
+        self._secured, self._intake, self._filters, self._ears = secured, intake, filters, ears
         self._starting, self._pausing, self._rolling, self._closing = starting, pausing, rolling, closing
         self._errands, self._files, self._say = errands, files, say
         self._drafts = Drafts(errands, files)  # of the taps that are read
@@ -112,6 +113,8 @@ class Desk:
         try:
             draft = orders.draft([order for order, _ in told], self._configure)
             sides = tuple(Side(order, orders.wanted(order), descriptor) for order, descriptor in told)
+            for order, _ in told:
+                orders.key(order.key)
         except (ValueError, KeyError) as error:
             for order, descriptor in told:
                 self._starting.refuse(order, descriptor, "order", error)
@@ -132,14 +135,22 @@ class Desk:
         """Rule C1 is durable and the columns are made: read the sockets, and do what was said meanwhile."""
         self._drafts.take(start.draft)
         for side in start.sides:
-            self._pausing.take(side.order)
-            self._intake.attach(side.order.slot, side.descriptor)
-            self._filters.attach(side.order.slot)
+            self._let_in(side)
         self._rolling.resume(start.sides[0].order.slot, start.draft)
         for side in start.sides:
             self._say(link.Opened(side.order.slot, start.recording_id))
         for message in self._waiting.pop(start.recording_id, []):
             self.take(message, ())
+
+    def _let_in(self, side: Side) -> None:
+        order = side.order
+        self._pausing.take(order)
+        self._secured.trust(order.slot, orders.key(order.key))
+        if order.suite is not None and order.key is None:
+            self._taps.blame(order.slot, Flaw.KEY_LOST)
+            self._state.commit()
+        self._intake.attach(order.slot, side.descriptor)
+        self._filters.attach(order.slot)
 
     def refused(self, message: link.Refused) -> None:
         """It will never be open: nothing that was said of it matters any more, but that it may be forgotten."""
@@ -212,6 +223,7 @@ class Desk:
         self._ears.release(message.slot)
         self._taps.forget(message.slot)
         self._state.commit()
+        self._secured.trust(message.slot, None)
         self._strike_out(message.recording_id)
 
     def _strike_out(self, recording_id: str) -> None:

@@ -14,7 +14,10 @@ from typing import Final
 import numpy as np
 
 from receiver.media.address import Source
+from receiver.media.columns import VERDICTS
+from receiver.media.datagrams import Datagrams
 from receiver.media.reporting import Reporting
+from receiver.media.secured import Secured
 from receiver.media.state import State
 from receiver.wire.rtp import LONGEST_DATAGRAM, Verdict
 
@@ -22,6 +25,7 @@ EVERY_S: Final = 1.0
 MOST_A_SOCKET: Final = 4  # in a second
 MOST_SOCKETS: Final = 1_024  # in a second; the others are ready in the next one
 SO_TIMESTAMPNS: Final = 35
+ROW_OCTETS: Final = 1_536
 _STAMP: Final = struct.Struct("@qq")
 Word = tuple[int, bytes, Source, int]
 """Slot, datagram, where from, UNIX time of its arrival."""
@@ -30,8 +34,8 @@ Word = tuple[int, bytes, Source, int]
 class Ears:
     """Owns the sockets. ``reporting`` None: what comes is read and nobody listens."""
 
-    def __init__(self, state: State, reporting: Reporting | None) -> None:
-        self._state, self._reporting = state, reporting
+    def __init__(self, state: State, reporting: Reporting | None, secured: Secured) -> None:
+        self._state, self._reporting, self._secured = state, reporting, secured
         self._sockets: dict[int, socket.socket] = {}
         self._slots: dict[int, int] = {}  # descriptor → slot
         self._ready = select.epoll()
@@ -89,15 +93,32 @@ class Ears:
         return words
 
     def _keep(self, words: list[Word]) -> None:
-        state = self._state
-        tap = np.array([slot for slot, *_ in words], np.int64)
-        state.touch("taps", tap)
-        np.add.at(state.now.taps["verdicts"][:, Verdict.RTCP], tap, 1)
-        state.now.world["verdicts"][0, Verdict.RTCP] += tap.size
-        if self._reporting is not None:
-            parts = zip(*(source for _, _, source, _ in words), strict=True)
-            columns = tuple(np.array(part, kind) for part, kind in zip(parts, ("u8", "u8", "u2"), strict=True))
-            for k in self._reporting.heard(tap, columns, any_port=True).tolist():
-                slot, octets, _, wall_ns = words[k]
-                self._reporting.hear(slot, octets, wall_ns)
+        state, datagrams = self._state, _slab(words)
+        opened = self._secured.open(datagrams)  # rule B3: nothing of a tap with a key is looked at before
+        verdict = np.full(len(words), Verdict.RTCP, np.uint8)
+        if opened is not None:
+            datagrams, verdict[opened.refused] = opened.datagrams, opened.why
+        state.touch("taps", datagrams.tap)
+        np.add.at(state.now.taps["verdicts"], (datagrams.tap, verdict.astype(np.intp)), 1)
+        state.now.world["verdicts"][0] += np.bincount(verdict, minlength=VERDICTS)
+        good = np.flatnonzero(verdict == Verdict.RTCP)
+        if self._reporting is not None and good.size:
+            source = (datagrams.high[good], datagrams.low[good], datagrams.port[good])
+            for k in good[self._reporting.heard(datagrams.tap[good], source, any_port=True)].tolist():
+                octets = datagrams.octets[k, : int(datagrams.size[k])].tobytes()
+                self._reporting.hear(int(datagrams.tap[k]), octets, words[k][3])
         state.commit()
+
+
+def _slab(words: list[Word]) -> Datagrams:
+    """The same as the door hands things over."""
+    octets = np.zeros((len(words), ROW_OCTETS), np.uint8)
+    for row, (_, datagram, _, _) in zip(octets, words, strict=True):
+        row[: len(datagram)] = np.frombuffer(datagram, np.uint8)
+    high, low, port = zip(*(source for _, _, source, _ in words), strict=True)
+    return Datagrams(
+        octets, np.array([len(datagram) for _, datagram, _, _ in words]),
+        np.array([slot for slot, *_ in words], np.int32),
+        np.array(high, np.uint64), np.array(low, np.uint64), np.array(port, np.uint16),
+        np.full(len(words), time.monotonic_ns()),
+    )  # fmt: skip

@@ -7,12 +7,14 @@ from typing import Any
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from receiver import __version__, link
+from receiver import __version__, keys, link
 from receiver.archive import names, sidecar
 from receiver.archive.sidecar import Channel, Draft
 from receiver.media.columns import Policy
+from receiver.media.secured import Key
 from receiver.media.sources import NOWHERE, Source
 from receiver.media.taps import Wanted
+from receiver.wire.srtp import Suite
 from receiver.worker.story import CODECS
 
 POLICIES = {policy.name.lower().replace("_", "-"): policy for policy in Policy}
@@ -26,9 +28,16 @@ def source(announced: tuple[str, int] | None) -> Source:
 def wanted(order: link.Open) -> Wanted:
     """For the columns. ValueError, KeyError for an order that means nothing."""
     names.require_id(order.recording_id)
+    suite = 0 if order.suite is None else Suite[order.suite]
     return Wanted(
-        order.recording_id, order.port, POLICIES[order.policy], source(order.announced), order.held, order.channel
-    )
+        order.recording_id, order.port, POLICIES[order.policy], source(order.announced), order.held, order.channel,
+        suite,
+    )  # fmt: skip
+
+
+def key(told: keys.Key | None) -> Key | None:
+    """A key for media. KeyError for a suite that is none."""
+    return None if told is None else Key(Suite[told.suite], told.octets)
 
 
 def draft(orders: Sequence[link.Open], configure: link.Configure) -> Draft:
@@ -47,7 +56,7 @@ def _channel(order: link.Open) -> Channel:
     announced = sidecar.Source(announced=_in_words(order.announced) if order.announced else UNSET)
     return Channel(
         party=order.direction, tap_id=order.tap_id, control_id=order.control_id or UNSET, codec=CODECS[order.law],
-        source=announced,
+        source=announced, srtp=order.suite or UNSET,
     )  # fmt: skip
 
 

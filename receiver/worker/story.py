@@ -38,6 +38,8 @@ _FLAWS = {
                           "see to the disk; the log tells when it was"),
     Damage.SYNC_FAILED: ("sync_failed", "the disk failed while it was to keep this sound; nobody can vouch for it",
                          "see to the disk; the log tells when it was"),
+    Flaw.KEY_LOST: ("key_lost", "the service was restarted and the SRTP key of this tap was not kept",
+                    "what came afterwards cannot be read; ask for a new tap, with a new key"),
     Flaw.NOTES_LOST: ("notes_lost", "not every epoch could be written down", "is the disk too slow?"),
 }  # fmt: skip
 
@@ -53,7 +55,7 @@ def channel(picture: Picture, notes: Records, base: sidecar.Channel, row: int | 
     return sidecar.Channel(
         party="unknown" if apart else base.party, tap_id=base.tap_id, control_id=base.control_id,
         codec=CODECS[law] if streams else base.codec,
-        source=_source(tap, notes, base), streams=streams,
+        source=_source(tap, notes, base), streams=streams, srtp=base.srtp,
         unknown_payload_types=() if further else unknown_types(picture),
     )  # fmt: skip
 
@@ -102,7 +104,9 @@ def _described(base: sidecar.Channel, notes: Records) -> sidecar.Channel:
     if last is not None:
         announced = source.announced if source is not UNSET else UNSET
         source = sidecar.Source(announced=announced, seen=name(last["source"]), trust=trust_in_words(last["trust"]))
-    return sidecar.Channel(party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams)
+    return sidecar.Channel(
+        party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams, srtp=base.srtp
+    )
 
 
 def faults(picture: Picture, notes: int) -> tuple[sidecar.Problem, ...]:

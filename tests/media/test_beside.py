@@ -5,7 +5,8 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.media.columns import MOST_LIVE, Flaw, NoteKind, Policy
+from receiver.media.census import MOST_LIVE
+from receiver.media.columns import Flaw, NoteKind, Policy
 from receiver.wire.rtp import Verdict
 from tests.media.rig import HORIZON, MS, SECOND, START, STRANGER, Rig, Sent, succeed, talk, truth
 from tests.tools import count

@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from receiver.media.block import ABSENT
-from receiver.media.columns import MOST_LIVE, Policy
+from receiver.media.census import MOST_LIVE
+from receiver.media.columns import Policy
 from receiver.media.drain import Cut
 from receiver.media.pipeline import Datagrams
 from receiver.media.sources import MOST_CANDIDATES

@@ -9,9 +9,13 @@ import pytest
 from msgspec import UNSET
 
 from receiver import link
+from receiver.keys import Key
 from receiver.net.ports import SO_TIMESTAMPNS
 from receiver.wire.rtp import Verdict
+from receiver.wire.srtp import Sealer
 from receiver.worker import ears as module
+from tests.media.rig import talk
+from tests.media.sealed import key_of, sealed
 from tests.wire.test_rtcp import bye, rr, sdes, sr
 from tests.worker.office import Line, Office, office, until
 
@@ -147,3 +151,27 @@ async def test_it_is_read_by_itself_once_a_second(
             one.state.commit()
         one.worker.ears.stop()
         assert int(one.state.live.streams["names"][int(one.tap(line)["stream"])]) == 2
+
+
+@pytest.mark.parametrize("behind", [True, False])
+async def test_b3_of_a_tap_with_a_key_only_what_has_its_tag_is_heard(
+    tmp_path: Path, memory: int, call: Call, ear: socket.socket, mouth: socket.socket, behind: bool
+) -> None:
+    """On the next port as on that of RTP."""
+    key = key_of()
+    line = call(suite=key.suite.name, key=Key(key.suite.name, key.octets))
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        told(one, line, ear)
+        line.send(sealed(talk(10), key))
+        one.hear()
+        forged, control = sr(7, NOON) + sdes((7, [(1, b"forged")])), Sealer(*key)
+        sealed_words = [control.seal_control(sr(7, NOON, k) + sdes((7, [(1, b"me")]))) for k in range(2)]
+        for words in (forged, *sealed_words, sealed_words[0][:-1] + b"x"):
+            (mouth if behind else line.sender).sendto(words, (ear if behind else line.door).getsockname())
+        one.worker.ears.listen()
+        one.hear()
+        counted = one.tap(line)["verdicts"]
+        assert (int(counted[Verdict.RTCP]), int(counted[Verdict.UNAUTHENTIC])) == (2, 2)
+        [stream] = (await one.close(line)).channels[0].streams
+        assert (stream.cname, stream.sender_reports.count, stream.packets) == ("me", 2, 10)
