@@ -13,6 +13,7 @@ from receiver import endpoints, keys
 from receiver.api.house import House
 from receiver.api.problems import Trouble, bad
 from receiver.control.means import NotNow
+from receiver.control.sides import PARTIES, STEREO
 from receiver.control.taps import LAWS, State, Wish
 from receiver.keys import Key
 from receiver.ledger.rows import unix_ns
@@ -90,16 +91,18 @@ def wish_of(body: TapBody, house: House) -> Wish:
     defaults = house.defaults
     codec = (_one("codec", body.codec, device.codec) or defaults.codec).upper()
     ptime = _one("ptime", body.ptime, device.ptime) or defaults.ptime
-    layout = body.layout or defaults.layout
-    _refuse_what_comes_later(body, codec, layout)
+    layout = body.layout or ("mono" if body.direction in PARTIES else defaults.layout)
+    _refuse_what_comes_later(body, codec)
     if codec not in LAWS:
         raise bad("codec", f"codec: expected one of {', '.join(LAWS)}, found {codec!r}")
     _require_a_way(device.type, house)
+    if layout == STEREO and body.direction in PARTIES:
+        raise bad("direction", f'direction: expected "both" with layout "stereo", found {body.direction!r}')
     key = _key_of(body, device.type)
     wish = Wish(
         law=LAWS[codec],
         ptime=ptime,
-        direction=body.direction or defaults.direction,
+        direction="both" if layout == STEREO else body.direction or defaults.direction,
         layout=layout,
         labels=body.labels,
         policy="exact",
@@ -174,10 +177,9 @@ def _require_a_way(device: str, house: House) -> None:
         )
 
 
-def _refuse_what_comes_later(body: TapBody, codec: str, layout: str) -> None:
+def _refuse_what_comes_later(body: TapBody, codec: str) -> None:
     for found, name in (
         (codec == "OPUS", 'codec "OPUS"'),
-        (layout == "stereo", 'layout "stereo"'),
     ):
         if found:
             raise bad("not_in_this_version", f"{name}: this version does not have it yet")

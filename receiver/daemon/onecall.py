@@ -108,7 +108,8 @@ async def _record(
 def _wish(settings: Settings, asked: Asked, call: Call) -> Wish:
     taps = settings.taps
     return Wish(
-        law=LAWS[taps.codec], ptime=taps.ptime_ms, direction=asked.direction, layout="mono", labels={},
+        law=LAWS[taps.codec], ptime=taps.ptime_ms, direction=asked.direction, labels={},
+        layout=taps.layout if asked.direction == "both" else "mono",
         policy=settings.media.source, announced=None, source=None, call_id=call.call_id, node_id=call.node_id, own=True,
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 And what the notes alone still tell of a recording whose columns are gone (rule C5).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from receiver.archive.pauses import Paused
@@ -30,9 +31,9 @@ def pauses(notes: Records, turns: int = 0, aside: Any = None) -> tuple[Paused, .
     return tuple(found[number] for number in sorted(found))
 
 
-def described(draft: Draft, octets: bytes) -> Described:
-    """Rule C5; ``octets`` are its notes as they lie in spool."""
-    return story.described(draft, octets)._replace(pauses=pauses(story.read(octets)))
+def described(draft: Draft, octets: Sequence[bytes], channels: Sequence[int]) -> Described:
+    """Rule C5; ``octets`` are the notes of its taps as they lie in spool, ``channels`` those of its parts."""
+    return story.described(draft, octets, channels)._replace(pauses=pauses(story.read(octets[0])))
 
 
 def _known(aside: Any, number: int) -> Paused:

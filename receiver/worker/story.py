@@ -1,19 +1,21 @@
 """What the columns and the notes know of a tap, as the sidecar tells it. Frames here are frames of the part."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from msgspec import UNSET
 
 from receiver.archive import sidecar
 from receiver.archive.gaps import Stretch
+from receiver.archive.names import MOST_TAPS
 from receiver.archive.repair import Described
 from receiver.archive.sidecar import Reason
 from receiver.media import unknown
 from receiver.media.columns import CLOCK_RATE, NOTE, STATISTICS, Flaw, NoteKind, Trust
 from receiver.media.sources import Source
-from receiver.media.state import Records
+from receiver.media.state import Records, State
 from receiver.media.taps import Damage, Picture
 from receiver.wire.events import DIGITS
 from receiver.wire.g711 import PCMA, PCMU
@@ -41,22 +43,49 @@ _FLAWS = {
 }  # fmt: skip
 
 
-def channel(picture: Picture, notes: Records, base: sidecar.Channel) -> sidecar.Channel:
-    """The channel of a finished tap: who sent it, which streams, which epochs."""
+def channel(picture: Picture, notes: Records, base: sidecar.Channel, row: int | None = None) -> sidecar.Channel:
+    """A channel of a finished tap: who sent it, which streams, which epochs. ``row``: a further one's (rule A12)."""
     tap = picture.tap
-    law = int(picture.streams[-1]["law"]) if picture.streams else PCMU
-    streams = tuple(_streams(picture, notes))
+    further = 0 if row is None else int(picture.further[row]["further"])
+    mine = [stream for stream in picture.streams if int(stream["row"]) == (tap["row"] if row is None else row)]
+    law = int(mine[-1]["law"]) if mine else PCMU
+    streams = tuple(_streams(picture._replace(streams=mine), own(notes, further), not further))
+    apart = further or (picture.further and base.party == "both")  # who is who, nobody said
     return sidecar.Channel(
-        party=base.party, tap_id=base.tap_id, control_id=base.control_id,
+        party="unknown" if apart else base.party, tap_id=base.tap_id, control_id=base.control_id,
         codec=CODECS[law] if streams else base.codec,
-        source=_source(tap, notes, base), streams=streams, srtp=base.srtp, unknown_payload_types=unknown_types(picture),
+        source=_source(tap, notes, base), streams=streams, srtp=base.srtp,
+        unknown_payload_types=() if further else unknown_types(picture),
     )  # fmt: skip
 
 
-def described(draft: sidecar.Draft, octets: bytes) -> Described:
-    """Rule C5: what the notes alone still tell of a recording whose columns are gone, but for its pauses."""
-    notes = read(octets)
-    base = draft.channels[0] if draft.channels else sidecar.Channel()
+def described(draft: sidecar.Draft, octets: Sequence[bytes], channels: Sequence[int]) -> Described:
+    """Rule C5: what the notes alone, one file for each tap, still tell of a recording whose columns are gone, but for
+    its pauses. ``channels`` are those of its parts (`receiver.archive.names.PartKey`)."""
+    taps = draft.channels or (sidecar.Channel(),)
+    notes = [read(told) for told in octets]
+    beside = {channel % MOST_TAPS for channel in channels if channel >= MOST_TAPS}
+    found: list[sidecar.Channel] = []
+    mine: list[Records] = []
+    for further, tap in (divmod(channel, MOST_TAPS) for channel in channels):
+        if tap < len(taps):
+            party = "unknown" if further or (tap in beside and taps[tap].party == "both") else taps[tap].party
+            mine.append(own(notes[tap], further))
+            found.append(_described(msgspec.structs.replace(taps[tap], party=party), mine[-1]))
+    return Described(
+        tuple(found), (),
+        tuple(stretch for number, these in enumerate(mine) for stretch in stretches(these, number)),
+        tuple(digit for number, these in enumerate(mine) for digit in digits(these, number)),
+        tuple(level for number, these in enumerate(mine) for level in noises(these, number)),
+    )  # fmt: skip
+
+
+def read(octets: bytes) -> Records:
+    """The notes as they lie in spool, as far as they are whole."""
+    return np.frombuffer(octets[: len(octets) // NOTE.itemsize * NOTE.itemsize], NOTE)
+
+
+def _described(base: sidecar.Channel, notes: Records) -> sidecar.Channel:
     ssrcs = dict.fromkeys(int(note["ssrc"]) for note in notes if note["kind"] == NoteKind.EPOCH)
     streams = tuple(
         sidecar.Stream(ssrc=ssrc, packets=_packets(notes, ssrc), epochs=tuple(_epochs(notes, ssrc))) for ssrc in ssrcs
@@ -66,15 +95,9 @@ def described(draft: sidecar.Draft, octets: bytes) -> Described:
     if last is not None:
         announced = source.announced if source is not UNSET else UNSET
         source = sidecar.Source(announced=announced, seen=name(last["source"]), trust=trust_in_words(last["trust"]))
-    channel = sidecar.Channel(
+    return sidecar.Channel(
         party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams, srtp=base.srtp
-    )  # fmt: skip
-    return Described((channel,), (), tuple(stretches(notes)), digits(notes), noises(notes))
-
-
-def read(octets: bytes) -> Records:
-    """The notes as they lie in spool, as far as they are whole."""
-    return np.frombuffer(octets[: len(octets) // NOTE.itemsize * NOTE.itemsize], NOTE)
+    )
 
 
 def faults(picture: Picture, notes: int) -> tuple[sidecar.Problem, ...]:
@@ -84,6 +107,33 @@ def faults(picture: Picture, notes: int) -> tuple[sidecar.Problem, ...]:
     flaws |= Flaw.LATE_LOST if late else 0
     flaws |= Flaw.NOTES_LOST if notes < picture.tap["notes"] else 0
     return tuple(sidecar.Problem(*words) for flaw, words in _FLAWS.items() if flaws & flaw)
+
+
+def anchors(state: State, numbers: Sequence[int]) -> tuple[int | None, ...]:
+    """When the first speech of each row came, UNIX ns by one reading of the clock; None: none came."""
+    rows = state.live.rows[list(numbers)]
+    known = rows[rows["anchor_ns"] > 0]
+    if not known.size:
+        return (None,) * len(numbers)
+    first = known[int(known["anchor_ns"].argmin())]
+    ahead_ns = int(first["anchor_wall_ns"]) - int(first["anchor_ns"])
+    return tuple(int(row["anchor_ns"]) + ahead_ns if row["anchor_ns"] else None for row in rows)
+
+
+def earliest(moments: Iterable[int | None]) -> int | None:
+    """The first of the moments that are known."""
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def silent(pictures: Sequence[Picture], draft: sidecar.Draft) -> tuple[sidecar.Problem, ...]:
+    """What to say of taps that nothing came for, beside others that were heard: their channels are silence."""
+    told = [(nothing(picture), base.party) for picture, base in zip(pictures, draft.channels, strict=True)]
+    if all(problem for problem, _ in told):
+        return ()
+    return tuple(
+        sidecar.Problem("side_silent", f"Of {party} nothing came: {problem.message}", problem.hint)
+        for problem, party in told if problem
+    )  # fmt: skip
 
 
 def nothing(picture: Picture) -> sidecar.Problem | None:
@@ -105,38 +155,44 @@ def nothing(picture: Picture) -> sidecar.Problem | None:
     )  # fmt: skip
 
 
+def own(notes: Records, further: int) -> Records:
+    """A tap's notes of one of its channels."""
+    mine: Records = notes[notes["channel"] == further]
+    return mine
+
+
 def unknown_types(picture: Picture) -> tuple[int, ...]:
     """Payload types that the source sent and nobody announced (rule A1)."""
     return () if picture.aside is None else unknown.types(picture.aside["unknown_types"])
 
 
-def stretches(notes: Records) -> Iterator[Stretch]:
+def stretches(notes: Records, channel: int = 0) -> Iterator[Stretch]:
     """Frames in which nobody sent (rule A7): all numbers around them came, or an epoch left them out."""
     for note in notes:
         if note["kind"] == NoteKind.STRETCH:
-            yield Stretch(int(note["frame"]), int(note["frames"]), 0, Reason.NOT_SENT)
+            yield Stretch(int(note["frame"]), int(note["frames"]), channel, Reason.NOT_SENT)
         elif note["kind"] == NoteKind.EPOCH and note["frames"]:
-            yield Stretch(int(note["frame"]) - int(note["frames"]), int(note["frames"]), 0, Reason.NOT_SENT)
+            yield Stretch(int(note["frame"]) - int(note["frames"]), int(note["frames"]), channel, Reason.NOT_SENT)
 
 
-def digits(notes: Records) -> tuple[sidecar.Digit, ...]:
+def digits(notes: Records, channel: int = 0) -> tuple[sidecar.Digit, ...]:
     """Rule A8: keys in order of their starts; of one that was told twice the longer duration is the later word."""
     told: dict[tuple[int, int, int], sidecar.Digit] = {}
     for note in notes:
         if note["kind"] == NoteKind.KEY:
             key = int(note["ssrc"]), int(note["timestamp"]), int(note["value"])
             told[key] = sidecar.Digit(
-                digit=DIGITS[key[2]], frame=int(note["frame"]), frames=int(note["frames"]), channel=0
+                digit=DIGITS[key[2]], frame=int(note["frame"]), frames=int(note["frames"]), channel=channel
             )
     return tuple(sorted(told.values(), key=lambda digit: digit.frame))
 
 
-def noises(notes: Records) -> tuple[sidecar.Noise, ...]:
+def noises(notes: Records, channel: int = 0) -> tuple[sidecar.Noise, ...]:
     """Rule A7: levels of comfort noise where they change."""
     told = [(int(note["frame"]), int(note["value"])) for note in notes if note["kind"] == NoteKind.NOISE]
     told = sorted(dict(told).items())
     changed = [now for k, now in enumerate(told) if not k or told[k - 1][1] != now[1]]
-    return tuple(sidecar.Noise(frame=frame, channel=0, level_dbov=level) for frame, level in changed)
+    return tuple(sidecar.Noise(frame=frame, channel=channel, level_dbov=level) for frame, level in changed)
 
 
 def name(record: Any) -> str:
@@ -161,7 +217,7 @@ def _source(tap: Any, notes: Records, base: sidecar.Channel) -> sidecar.Source:
     )
 
 
-def _streams(picture: Picture, notes: Records) -> Iterator[sidecar.Stream]:
+def _streams(picture: Picture, notes: Records, first: bool) -> Iterator[sidecar.Stream]:
     """One entry per SSRC, in order of appearance; what was counted in several runs of it is added up."""
     counted: dict[int, list[Any]] = {}
     for note in notes:
@@ -169,7 +225,7 @@ def _streams(picture: Picture, notes: Records) -> Iterator[sidecar.Stream]:
             counted.setdefault(int(note["ssrc"]), []).append(note["statistics"])
     for stream in picture.streams:
         counted.setdefault(int(stream["ssrc"]), []).append(stream["statistics"])
-    invalid = int(picture.tap["verdicts"][MALFORMED].sum())
+    invalid = int(picture.tap["verdicts"][MALFORMED].sum()) if first else 0
     for ssrc, runs in counted.items():
         yield _stream(ssrc, runs, invalid, tuple(_epochs(notes, ssrc)))
         invalid = 0  # what was malformed had no SSRC to go by: it stands with the first

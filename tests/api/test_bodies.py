@@ -87,7 +87,7 @@ def test_a_device_may_say_codec_and_ptime_or_be_a_bare_word() -> None:
         ({"srtp": SEALED, "call_id": "c", "source": None}, "srtp", "srtp: not with call_id"),
         ({"codec": "OPUS"}, "not_in_this_version", 'codec "OPUS"'),
         ({"device": DeviceBody(codec="OPUS")}, "not_in_this_version", 'codec "OPUS"'),
-        ({"layout": "stereo"}, "not_in_this_version", 'layout "stereo"'),
+        ({"layout": "stereo", "direction": "speak"}, "direction", "found 'speak'"),
         ({"codec": "G722"}, "codec", "expected one of PCMU, PCMA, found 'G722'"),
         ({"codec": "PCMU", "device": DeviceBody(codec="PCMA")}, "codec", "'PCMU' in the body, 'PCMA' in the device"),
         ({"ptime": 20, "device": DeviceBody(ptime=30)}, "ptime", "20 in the body, 30 in the device"),

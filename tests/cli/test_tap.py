@@ -38,13 +38,28 @@ def test_open_says_where_to_send(tapdeck: Tapdeck) -> None:
     tapdeck("tap", "stop", "--wait", lines["tap"])
 
 
+def test_open_stereo_says_where_to_send_each_party(tapdeck: Tapdeck) -> None:
+    done = tapdeck("tap", "open", "--source", "any", "--layout", "stereo")
+    assert done.exit_code == 0
+    lines = [line.split() for line in done.stdout.splitlines()]
+    taps = [words[1:] for words in lines if words[0] == "tap"]
+    assert [party for _, party in taps] == ["(speak)", "(listen)"]
+    sent = [words[2:4] for words in lines if words[0] == "send"]
+    assert [party for _, party in sent] == ["(speak,", "(listen,"]
+    assert len({uri for uri, _ in sent}) == 2
+    listen = taps[1][0]
+    shown = tapdeck("tap", "show", listen)
+    assert "uris.speak" in shown.stdout
+    assert json.loads(tapdeck("tap", "stop", "--wait", "--json", listen).stdout)["outcome"] == "empty"
+    assert json.loads(tapdeck("tap", "show", "--json", taps[0][0]).stdout)["outcome"] == "empty"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         ((), "source: expected"),
         (("--source", "any", "--codec", "OPUS"), 'codec "OPUS": this version does not have it yet'),
         (("--source", "any", "--device", "ws"), 'device "ws"'),
-        (("--source", "any", "--layout", "stereo"), 'layout "stereo"'),
         (("--source", "any", "--label", "standin=refuse"), "no space; make some"),
     ],
 )
