@@ -137,6 +137,8 @@ TAP = np.dtype(
         ("segment_before", "i8"),  # where the segment before it began
         ("buried", STATISTICS),  # sums of the streams whose own record is free again
         ("verdicts", "i8", (VERDICTS,)),
+        ("opus", "u1"),  # the payload type that was announced for Opus; 0: a tap of G.711
+        ("stereo", "i8"),  # Opus packets of two channels
     ],
     align=True,
 )
@@ -158,6 +160,7 @@ STREAM = np.dtype(
     [
         ("role", "u1"),
         ("law", "u1"),
+        ("opus", "u1"),  # as its tap's: its RTP clock has six ticks in a sample of the ring
         ("tap", "i4"),
         ("row", "i4"),
         ("ssrc", "u4"),
@@ -210,6 +213,7 @@ ROW = np.dtype(
         ("transit", "i8"),  # least transit of the last stream that was retired from it
         ("anchor_ns", "i8"),  # monotonic arrival of the first packet, whose position is the horizon (rule A2)
         ("anchor_wall_ns", "i8"),
+        ("packed", "u1"),  # 1: its octets are those of Opus packets, its samples only marks (`media.packets`)
     ],
     align=True,
 )
@@ -224,6 +228,7 @@ WORLD = np.dtype(
         ("given_back", "i8"),  # rule K5: rooms given back at `written` because a commit was late
         ("patch_full", "i8"),
         ("verdicts", "i8", (VERDICTS,)),
+        ("opus", "i8"),  # taps of Opus that ever were: while there was none, nobody looks for their packets
     ],
     align=True,
 )

@@ -14,11 +14,12 @@ from receiver.media.clock import Clock, Packet
 from receiver.media.columns import VERDICTS, Flaw, Role
 from receiver.media.joining import Joining
 from receiver.media.journal import Journal
+from receiver.media.packets import PacketRows
 from receiver.media.sources import News, Packets, Source, Sources
 from receiver.media.state import State
 from receiver.media.streams import LONGEST_RUN, Heard, Streams, runs
 from receiver.media.timeline import Timeline
-from receiver.wire import g711, rtp
+from receiver.wire import g711, opus, rtp
 from receiver.wire.rtp import Verdict
 
 Ints = NDArray[np.int64]
@@ -43,6 +44,7 @@ class Turn(NamedTuple):
     datagrams: Datagrams
     batch: rtp.Batch
     verdict: NDArray[np.uint8]
+    octets: Ints  # of each payload; where it is G.711 that is its size in samples as well
     now_ns: int
     wall_offset_ns: int
 
@@ -72,7 +74,10 @@ class Pipeline:
 
     def _step(self, datagrams: Datagrams, now_ns: int, wall_offset_ns: int) -> None:
         batch = rtp.parse(datagrams.octets, datagrams.size, self._kinds)
-        turn = Turn(datagrams, batch, batch.verdict.copy(), now_ns, wall_offset_ns)
+        octets = batch.payload_size
+        if self.state.now.world["opus"][0]:
+            batch = self.timeline.packets.measure(datagrams.octets, datagrams.tap, batch)
+        turn = Turn(datagrams, batch, batch.verdict.copy(), octets, now_ns, wall_offset_ns)
         stream = self._match(turn)
         known = np.flatnonzero(stream >= 0)
         if known.size:
@@ -185,11 +190,18 @@ class Pipeline:
     def _write(self, heard: Heard, position: Ints, turn: Turn) -> None:
         """Decode and put every packet at its place; what came after its block goes through the patch log (rule K6)."""
         rows = self.state.now.rows
-        row = self.state.now.streams["row"][heard.stream].astype(np.int64)
         law = turn.batch.payload_type[heard.at]
+        packed = law >= opus.DYNAMIC
+        if packed.any() and not packed.all():
+            for part in (packed, ~packed):
+                self._write(heard.take(part), position[part], turn)
+            return
+        row = self.state.now.streams["row"][heard.stream].astype(np.int64)
         self.state.now.streams["law"][heard.stream] = law
         np.maximum.at(rows["edge"], row, position + heard.size)
         late = position < rows["playout"][row]
+        if packed[0]:
+            self._pack(heard.at[~late], row[~late], position[~late], turn)
         if (heard.size == heard.size[0]).all() and not late.any():
             self.timeline.place(row, position, self._sound(heard.at, law, int(heard.size[0]), turn))
             return
@@ -206,15 +218,25 @@ class Pipeline:
             else:
                 self.timeline.place(row[k : k + 1], position[k : k + 1], sound)
 
+    def _pack(self, at: Ints, row: Ints, position: Ints, turn: Turn) -> None:
+        """Keep the octets; what lies on the ring are marks."""
+        octets, payload_at = turn.datagrams.octets, turn.batch.payload_at[at]
+        self.timeline.packets.put(row, position, octets, at, payload_at, turn.octets[at])
+
     @staticmethod
     def _sound(at: Ints, law: NDArray[np.uint8], size: int, turn: Turn) -> NDArray[np.int16]:
+        if law[0] >= opus.DYNAMIC:
+            return PacketRows.marks(size, turn.octets[at])
         return g711.decode(law, rtp.gather(turn.datagrams.octets, at, turn.batch.payload_at[at], size))
 
     def _patch(self, stream: int, row: int, position: int, sound: NDArray[np.int16], turn: Turn, at: int) -> None:
         record = self.state.now.streams[stream]
         tap = int(record["tap"])
         frame = self.timeline.frame(row, position)
-        if frame >= self.state.now.taps["segment_frame"][tap] and self.journal.patch(tap, frame, sound):
+        if record["opus"]:  # its decoder has gone past it
+            turn.verdict[at] = Verdict.LATE_LOST
+            self._lose(stream, Verdict.LATE_LOST)
+        elif frame >= self.state.now.taps["segment_frame"][tap] and self.journal.patch(tap, frame, sound):
             record["statistics"]["late"] += 1
             self.timeline.patch(row, position, sound)
         else:

@@ -126,7 +126,7 @@ class Sources:
         record = self._state.now.streams[stream]
         highest, newest = int(record["statistics"]["highest_sequence"]), int(record["timestamp"])
         moved = widen(highest, packets.sequence16, 16) - highest
-        timestamp = widen(newest, packets.timestamp32, 32)
+        timestamp = lines.widened(record, newest, packets.timestamp32)
         if record["role"] == Role.LIVE:  # an outage of the network: both went on, and not for longer than it took
             passed = (packets.arrival_ns - int(record["arrival_ns"])) // NS_PER_SAMPLE
             return np.asarray((moved > 0) & (np.abs(timestamp - newest - passed) < SLACK))

@@ -28,9 +28,12 @@ _TABLES = (columns.TAP, columns.STREAM, columns.ROW, columns.WORLD, columns.PATC
 LAYOUT = MEANING << 32 | zlib.crc32(repr([table.descr for table in _TABLES]).encode())
 """Which memory this version understands: a change of any column's name, type or place makes another number."""
 
-_HEADER = np.dtype([("magic", "S8"), ("layout", "i8"), ("shape", "i8", (7,)), ("generation", "i8")], align=True)
+_HEADER = np.dtype([("magic", "S8"), ("layout", "i8"), ("shape", "i8", (8,)), ("generation", "i8")], align=True)
 _CURSORS = ("cleared", "committed", "written", "allocated")
 _LOG_CURSORS = ("patched", "patches_freed", "noted", "notes_freed")
+
+SOUND, PACKED = 1, 2
+"""``allocated``: the memory of a row's samples is there; that of its packets, too. 0: neither."""
 
 Records = NDArray[Any]
 
@@ -40,7 +43,10 @@ class LayoutError(Exception):
 
 
 class Shape(NamedTuple):
-    """How much of everything. ``window`` in samples; ``slab_octets`` is room kept for the door, which lays it out."""
+    """How much of everything. ``window`` in samples; ``slab_octets`` is room kept for the door, which lays it out.
+
+    ``density``: octets of packets for each sample of a row (`media.packets`), 0 where there will be no Opus.
+    """
 
     taps: int
     streams: int
@@ -49,6 +55,7 @@ class Shape(NamedTuple):
     patches: int
     notes: int
     slab_octets: int
+    density: int = 0
 
     @classmethod
     def of(cls, taps: int, window: int, slab_octets: int) -> "Shape":
@@ -60,6 +67,11 @@ class Shape(NamedTuple):
     def row_octets(self) -> int:
         """A ring row with a guard band at both ends, in whole pages."""
         return _pages(2 * (LONGEST_PACKET + self.window + LONGEST_PACKET))
+
+    @property
+    def packed_octets(self) -> int:
+        """A row of packets: they are never split, so the last one may stick out."""
+        return _pages(self.density * self.window + LONGEST_PACKET) if self.density else 0
 
 
 class Columns(NamedTuple):
@@ -96,6 +108,9 @@ class State:
         self.patch_log, self.note_log, self.slab = view("patch_log"), view("note_log"), view("slab")
         samples = view("ring").view(np.int16).reshape(shape.rows, -1)
         self.ring: NDArray[np.int16] = samples
+        self.packets: NDArray[np.uint8] = view("packets").reshape(shape.rows, -1)
+        self._extents = {name: (sections[name][0], size) for name, size in
+                         (("ring", shape.row_octets), ("packets", shape.packed_octets))}  # fmt: skip
         self._touched: dict[str, list[NDArray[np.intp]]] = {"taps": [], "streams": [], "rows": []}
         self._touched_one: dict[str, list[int]] = {"taps": [], "streams": [], "rows": []}
         self.turn = 0  # grows with every turn, committed or not: what was derived for one turn holds no longer
@@ -140,7 +155,13 @@ class State:
 
     def ring_extent(self, row: int) -> tuple[int, int]:
         """Offset and length of a ring row in the buffer, in octets: what must be allocated before it is handed out."""
-        return self.octets - (self.shape.rows - row) * self.shape.row_octets, self.shape.row_octets
+        at, octets = self._extents["ring"]
+        return at + row * octets, octets
+
+    def packed_extent(self, row: int) -> tuple[int, int]:
+        """The same for its packets: only rows of Opus taps need it."""
+        at, octets = self._extents["packets"]
+        return at + row * octets, octets
 
     @staticmethod
     def needed(shape: Shape) -> tuple[int, int]:
@@ -209,6 +230,7 @@ def _plan(shape: Shape) -> tuple[dict[str, tuple[int, np.dtype[Any], int]], int]
         ("note_log", columns.NOTE_SLOT, shape.notes),
         ("slab", np.dtype("u1"), shape.slab_octets),
         ("ring", np.dtype("u1"), shape.rows * shape.row_octets),
+        ("packets", np.dtype("u1"), shape.rows * shape.packed_octets),
     ]
     sections: dict[str, tuple[int, np.dtype[Any], int]] = {}
     at = _pages(_HEADER.itemsize)

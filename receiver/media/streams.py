@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from receiver.media.clock import HEAD_START, MARGIN, SLACK
 from receiver.media.columns import ENVELOPE_SECONDS, NS_PER_SAMPLE, SEEN_WORDS, Role
 from receiver.media.state import State
+from receiver.wire.opus import TICKS
 from receiver.wire.serial import widen
 
 Ints = NDArray[np.int64]
@@ -72,7 +73,10 @@ class Streams:
         s = heard.stream[first]
         highest, reference = streams["statistics"]["highest_sequence"][s], streams["timestamp"][s]
         sequence = widen(highest[group], heard.sequence16, 16)
-        timestamp = widen(reference[group], heard.timestamp32, 32)
+        if streams["opus"][s].any():
+            timestamp = self._unlike(heard.timestamp32, reference[group], streams["opus"][s][group] > 0)
+        else:
+            timestamp = widen(reference[group], heard.timestamp32, 32)
         position = timestamp + streams["offset"][s][group]
 
         before_sequence = _before(sequence, first, highest)
@@ -93,6 +97,12 @@ class Streams:
         odd |= heard.kind != 0
         plain = ~(np.logical_or.reduceat(odd, first) | self._odd(heard, first, s, sequence, position))
         return Survey(first, group, sequence, timestamp, position, newest, plain[group])
+
+    @staticmethod
+    def _unlike(timestamp32: Ints, reference: Ints, opus: Bools) -> Ints:
+        """Widened timestamps, in samples of the ring, where some of the streams are of Opus (`lines.widened`)."""
+        ticks = np.where(opus, TICKS, 1)
+        return widen(reference * ticks, timestamp32, 32) // ticks
 
     def _odd(self, heard: Heard, first: Ints, s: Ints, sequence: Ints, position: Ints) -> Bools:
         """Which streams need a closer look, by their columns and the extremes of their packets; rather one too many."""

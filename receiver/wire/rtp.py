@@ -89,6 +89,8 @@ class Verdict(IntEnum):
     """By media: the ring had no room for it (rule K4)."""
     STRAY = 20
     """By media: came for a tap that is closed (rule A16)."""
+    NOT_OPUS = 21
+    """By media: of the type that was announced for Opus, and no Opus packet (RFC 6716, section 3.4)."""
 
 
 @dataclass(frozen=True, slots=True)
