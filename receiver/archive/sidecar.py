@@ -161,8 +161,19 @@ class Stream(Struct, frozen=True, kw_only=True):
     epochs: tuple[Epoch, ...] = ()
 
 
+class Redecoded(Struct, frozen=True):
+    """Opus frames that a new decoder made, which took up where another ended: they may differ from what that one would
+    have made of the same packets."""
+
+    frame: Count
+    frames: Count
+
+
 class Channel(Struct, frozen=True, kw_only=True):
-    """A channel of the file: whom one hears in it, and what came for it."""
+    """A channel of the file: whom one hears in it, and what came for it.
+
+    ``mixed_packets``: Opus packets of two channels, which libopus mixed down to this one.
+    """
 
     party: str = "unknown"
     tap_id: Text = UNSET
@@ -170,6 +181,8 @@ class Channel(Struct, frozen=True, kw_only=True):
     codec: Text = UNSET
     source: Source | UnsetType = UNSET
     streams: tuple[Stream, ...] = ()
+    mixed_packets: Count | UnsetType = UNSET
+    redecoded: tuple[Redecoded, ...] = ()
 
 
 class Sidecar(Struct, frozen=True, kw_only=True):

@@ -85,6 +85,7 @@ class NoteKind(IntEnum):
     SOURCE = 3
     STRETCH = 4
     ROLL = 5
+    DECODER = 6
 
 
 ADDRESS = np.dtype([("high", "u8"), ("low", "u8"), ("port", "u2")], align=True)

@@ -50,9 +50,14 @@ class Drain:
             upto = edge.copy()
         else:
             wait: Ints | int = self.horizon
+            unread: NDArray[np.bool_] | np.bool_ = np.False_
             if now.world["opus"][0]:
-                wait = np.where(now.rows["packed"][row] > 0, self._patience, self.horizon)
-            still = now_ns - now.taps["heard_ns"][taps] > wait * NS_PER_SAMPLE
+                packed = now.rows["packed"][row] > 0
+                wait = np.where(packed, self._patience, self.horizon)
+                # Where a full ring kept us from reading, nobody knows whether something came
+                full = edge + RESERVE >= now.rows["freed"][row] + self._state.shape.window
+                unread = packed & full
+            still = (now_ns - now.taps["heard_ns"][taps] > wait * NS_PER_SAMPLE) & ~unread
             upto = np.where(still, edge, edge - wait)
             waits = (stream >= 0) & (now.streams["run_packets"][stream] > 0)
             upto[waits] = np.minimum(upto[waits], now.streams["run_position"][stream[waits]])

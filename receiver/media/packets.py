@@ -38,9 +38,11 @@ DIFFERS = CLOCK_RATE * 8 // 100
 class Parcel(NamedTuple):
     """What one cut holds, on its way to the decoder. Frames count in 1/8000 s, as those of all rows do.
 
-    The last ``silent`` frames before ``upto`` never came (yet nothing is known to follow them).
+    ``start`` is the position where the cut begins. The last ``silent`` frames before ``upto`` never came, as far as is
+    known yet.
     """
 
+    start: int
     frames: list[int]
     packets: list[bytes]
     upto: int

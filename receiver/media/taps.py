@@ -23,6 +23,7 @@ class Damage(IntEnum):
 
     WRITE_FAILED = 1 << 16
     SYNC_FAILED = 1 << 17
+    NOT_DECODED = 1 << 18
 
 
 class Wanted(NamedTuple):

@@ -123,7 +123,7 @@ class Timeline:
             if heard.size:
                 break
         frames = [self.frame(row, each) for each in position.tolist()]
-        return Parcel(frames, self.packets.read(row, position, size), self.frame(row, stop), silent)
+        return Parcel(start, frames, self.packets.read(row, position, size), self.frame(row, stop), silent)
 
     def packed(self, row: int, start: int, stop: int) -> tuple[list[int], list[bytes]]:
         """Positions and octets of the packets that begin in [start, stop)."""

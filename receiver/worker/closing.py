@@ -20,7 +20,7 @@ from receiver.worker.errands import Errands
 from receiver.worker.intake import Intake, Slots, clocks
 from receiver.worker.keeping import Keeping
 from receiver.worker.rolling import Rolling
-from receiver.worker.shelf import Shelf, Shelved, read_notes
+from receiver.worker.shelf import Shelf, Shelved, read_notes, scale
 
 GRACE_S: Final = 0.1  # rule A16
 MOST_READS: Final = 200  # of 64 datagrams: more than any socket buffer holds, and time for a late commit
@@ -29,7 +29,7 @@ ROOM_S: Final = 0.05
 
 @dataclass(frozen=True)
 class End:
-    """What is known of a recording when its last block is queued. ``frames``: one past its last one, in the part."""
+    """What is known of a recording when its last block is queued. ``frames``: one past its last one, in the row."""
 
     draft: Draft
     ending: Ending
@@ -67,6 +67,7 @@ class Closing:
     async def _finish(self, slot: int, draft: Draft, ending: Ending, problem: Problem | None) -> Sidecar:
         now_ns, offset_ns = clocks()
         self._keeping.end(np.array([slot]), now_ns, now_ns + offset_ns)
+        await self._shelf.decoded()
         picture = self._taps.picture(slot)  # now: a later turn may bury streams in notes that are not written yet
         heard = bool(picture.tap["first_ns"])
         end = End(
@@ -83,13 +84,13 @@ class Closing:
         """In a thread."""
         tap, row, draft = end.picture.tap, end.picture.row, end.draft
         notes = read_notes(self._files, draft.recording_id, int(tap["notes"]))
-        heard = bool(tap["first_ns"])
+        heard, ticks = bool(tap["first_ns"]), scale(tap)
         facts = finishing.Facts(
-            draft=draft, parts=(shelved.part.key,), frames=(end.frames,),
-            anchor_frame=self._horizon, anchor_ns=int(row["anchor_wall_ns"]) if heard else None,
+            draft=draft, parts=(shelved.part.key,), frames=(end.frames * ticks,),
+            anchor_frame=self._horizon * ticks, anchor_ns=int(row["anchor_wall_ns"]) if heard else None,
             first_packet_ns=int(tap["first_wall_ns"]) if heard else None, ended_ns=end.wall_ns, ending=end.ending,
             channels=(story.channel(end.picture, notes, draft.channels[0]),),
-            stretches=(*story.stretches(notes), *shelved.unwritten),
+            stretches=(*story.stretches(notes, ticks), *shelved.unwritten),
             faults=story.faults(end.picture, len(notes)), problem=end.problem or story.nothing(end.picture),
         )  # fmt: skip
         return finishing.finish(self._files, facts)
@@ -97,7 +98,7 @@ class Closing:
     def _sweep(self, slot: int, recording_id: str) -> None:
         """In a thread: what a worker left in spool that died between publishing and sweeping."""
         tap = self._state.live.taps[slot]
-        part = PartKey(recording_id, 0, int(tap["segment"]), int(tap["segment_frame"]))
+        part = PartKey(recording_id, 0, int(tap["segment"]), int(tap["segment_frame"]) * scale(tap))
         finishing.sweep(self._files, recording_id, [part.name], part.segment)
 
     async def _read_rest(self, slots: Slots) -> None:

@@ -14,7 +14,7 @@ from receiver.media.pipeline import Pipeline
 from receiver.media.state import State
 from receiver.media.taps import Taps
 from receiver.net.tick import GROUPS
-from receiver.worker.shelf import Shelf
+from receiver.worker.shelf import Shelf, scale
 
 Slots = NDArray[np.int64]
 LATE_NS: Final = 2_000_000_000  # a commit that takes longer is late: room is given back at `written` (rule K5)
@@ -137,7 +137,9 @@ class Keeping:
         rolls = []
         for slot, row, _, upto in spans:
             frame = self._pipeline.timeline.frame(row, upto)
-            long_enough = frame - int(self._state.now.taps["segment_frame"][slot]) >= self._segment_frames
+            tap = self._state.now.taps[slot]
+            longest = min(self._segment_frames, LONGEST_SEGMENT // scale(tap))
+            long_enough = frame - int(tap["segment_frame"]) >= longest
             if long_enough and self._shelf.may_roll(slot) and self._settled(slot, row, upto, now_ns):
                 self._taps.roll(slot, frame)
                 rolls.append(slot)

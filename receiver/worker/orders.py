@@ -11,7 +11,9 @@ from receiver.archive.sidecar import Channel, Draft
 from receiver.media.columns import Policy
 from receiver.media.sources import NOWHERE, Source
 from receiver.media.taps import Wanted
-from receiver.worker.story import CODECS
+from receiver.wire import g711, opus
+from receiver.wire.opus import DYNAMIC
+from receiver.worker.story import codec_of
 
 POLICIES = {policy.name.lower().replace("_", "-"): policy for policy in Policy}
 
@@ -24,14 +26,17 @@ def source(announced: tuple[str, int] | None) -> Source:
 def wanted(order: link.Open) -> Wanted:
     """For the columns. ValueError, KeyError for an order that means nothing."""
     names.require_id(order.recording_id)
-    return Wanted(order.recording_id, order.port, POLICIES[order.policy], source(order.announced), order.held)
+    announced = order.law if order.law >= DYNAMIC else 0
+    return Wanted(
+        order.recording_id, order.port, POLICIES[order.policy], source(order.announced), order.held, announced
+    )  # fmt: skip
 
 
 def draft(order: link.Open, configure: link.Configure) -> Draft:
     """For the disk (rule C1). KeyError for a codec that is none."""
     announced = sidecar.Source(announced=_in_words(order.announced) if order.announced else UNSET)
     channel = Channel(
-        party=order.direction, tap_id=order.tap_id, control_id=order.control_id or UNSET, codec=CODECS[order.law],
+        party=order.direction, tap_id=order.tap_id, control_id=order.control_id or UNSET, codec=codec_of(order.law),
         source=announced,
     )  # fmt: skip
     return Draft(
@@ -39,6 +44,7 @@ def draft(order: link.Open, configure: link.Configure) -> Draft:
         node_id=order.node_id or UNSET, labels=order.labels, direction=order.direction, layout=order.layout,
         requested_at=sidecar.moment(order.requested_at_ns), name=configure.name, encoding=configure.encoding,
         software=f"tapdeck {__version__}", host=socket.gethostname(), channels=(channel,),
+        sample_rate=opus.CLOCK_RATE if order.law >= DYNAMIC else g711.CLOCK_RATE,
     )  # fmt: skip
 
 

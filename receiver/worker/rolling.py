@@ -9,7 +9,7 @@ from receiver.archive.sidecar import Draft
 from receiver.media.state import State
 from receiver.worker import story
 from receiver.worker.errands import Errands
-from receiver.worker.shelf import Shelf, Shelved, read_notes
+from receiver.worker.shelf import Shelf, Shelved, read_notes, scale
 
 
 class Rolling:
@@ -46,8 +46,9 @@ class Rolling:
         self._shelf.write_logs()
         await self._shelf.behind()
         notes = await self._errands.insist("notes", read_notes, self._files, draft.recording_id, count)
-        stretches = [*story.stretches(notes), *shelved.unwritten]
+        ticks = scale(record)
+        stretches = [*story.stretches(notes, ticks), *shelved.unwritten]
         await self._errands.insist(
-            "roll", rolls.roll, self._files, draft, (before,), upto, self._horizon, anchor_ns, stretches
+            "roll", rolls.roll, self._files, draft, (before,), upto, self._horizon * ticks, anchor_ns, stretches
         )
         self._shelf.close_before(shelved)

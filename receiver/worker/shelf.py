@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,21 @@ from receiver.media.columns import NOTE
 from receiver.media.drain import Cut
 from receiver.media.journal import Journal
 from receiver.media.state import Records, State
+from receiver.wire.opus import TICKS
+
+
+class Decodes(Protocol):
+    """Who makes samples of the parcels of Opus taps: they come back as cuts with blocks, in frames of the part."""
+
+    def feed(self, cut: Cut, shelved: "Shelved") -> None:
+        """Take a parcel."""
+
+    async def settled(self) -> None:
+        """Wait until all have come back."""
+
+    def forget(self, slot: int) -> None:
+        """Nothing more comes of this tap."""
+
 
 OnError = Callable[[Write | Call, Exception], None]
 
@@ -71,6 +87,7 @@ class Shelf:
     def __init__(self, state: State, journal: Journal, files: Files, on_error: OnError) -> None:
         self._state, self._journal, self._files, self._told = state, journal, files, on_error
         self.writer = Writer(self._failed)
+        self.decoding: Decodes | None = None
         self.taps: dict[int, Shelved] = {}
         self._slots: dict[bytes, int] = {}
         self._nowhere = np.zeros(1, np.int64)  # a cut is written when its last block is
@@ -89,9 +106,10 @@ class Shelf:
         """Rule K5: a tap that an earlier worker had; where its parts begin is in the columns."""
         record = self._state.live.taps[slot]
         segment = int(record["segment"])
-        self.add(slot, Part.reopen(self._files, PartKey(recording_id, 0, segment, int(record["segment_frame"]))))
+        first_frame, before_frame = (int(record[each]) * scale(record) for each in ("segment_frame", "segment_before"))
+        self.add(slot, Part.reopen(self._files, PartKey(recording_id, 0, segment, first_frame)))
         if segment:
-            before = PartKey(recording_id, 0, segment - 1, int(record["segment_before"]))
+            before = PartKey(recording_id, 0, segment - 1, before_frame)
             if self._files.stat(before.name):
                 self.taps[slot].before = Part.reopen(self._files, before)
 
@@ -102,7 +120,8 @@ class Shelf:
     def roll(self, slot: int) -> None:
         """Rule C7: open the part that the columns name now; the present one is complete behind what is queued."""
         shelved, record = self.taps[slot], self._state.live.taps[slot]
-        key = PartKey(shelved.part.key.recording_id, 0, int(record["segment"]), int(record["segment_frame"]))
+        first_frame = int(record["segment_frame"]) * scale(record)
+        key = PartKey(shelved.part.key.recording_id, 0, int(record["segment"]), first_frame)
         shelved.before, shelved.part = shelved.part, Part.reopen(self._files, key)
 
     def close_before(self, shelved: Shelved) -> None:
@@ -114,6 +133,8 @@ class Shelf:
     def remove(self, slot: int) -> Shelved:
         """A tap that is finished; the caller closes its files."""
         shelved = self.taps.pop(slot)
+        if self.decoding is not None:
+            self.decoding.forget(slot)
         self._slots.pop(shelved.part.log_key[0], None)
         return shelved
 
@@ -129,7 +150,12 @@ class Shelf:
         shelved = self.taps.get(cut.tap)
         if shelved is None:
             return self._skip(self._state.written, cut.row, cut.upto)
+        if cut.parcel is not None:
+            assert self.decoding is not None, "a tap of Opus, and nobody to decode it"
+            return self.decoding.feed(cut, shelved)
         pieces = [piece for block in cut.blocks for piece in shelved.pieces(block)]
+        if not pieces:
+            self._skip(self._state.written, cut.row, cut.upto)
         for number, piece in enumerate(pieces, 1):
             cursor, index = (self._state.written, cut.row) if number == len(pieces) else (self._nowhere, 0)
             self._put(shelved.part_of(piece.frame), piece.frame, piece.samples, (cursor, index, cut.upto))
@@ -152,8 +178,15 @@ class Shelf:
             self.writer.put(Write(shelved.notes, octet, (octets,), state.noted, 0, self._notes))
         return self._patches, self._notes
 
+    async def decoded(self) -> None:
+        """Wait until all that was cut off so far has come back from the decoder; it may have left notes."""
+        if self.decoding is not None:
+            await self.decoding.settled()
+        self.write_logs()
+
     async def behind(self) -> None:
-        """Wait until everything that was queued so far is in its file."""
+        """Wait until everything that was cut off or queued so far is in its file."""
+        await self.decoded()
         loop, behind = asyncio.get_running_loop(), asyncio.Event()
         self.writer.call(lambda: loop.call_soon_threadsafe(behind.set))
         await behind.wait()
@@ -180,6 +213,11 @@ class Shelf:
         if isinstance(item, Write):
             item.cursor[item.index] = item.upto
         self._told(item, error)
+
+
+def scale(tap: Any) -> int:
+    """Frames of a tap's part for each frame of its row: Opus is recorded at 48 kHz, rows are told in 1/8000 s."""
+    return TICKS if tap["opus"] else 1
 
 
 def read_notes(files: Files, recording_id: str, count: int) -> Records:

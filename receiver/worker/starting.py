@@ -83,11 +83,12 @@ class Starting:
                 self._open(start, parts[0])
 
     def _open(self, start: Start, file: Part) -> None:
-        row = self._taps.free_row()
+        packed = start.wanted.opus > 0
+        row = self._taps.free_row(packed=packed)
         try:
             if row < 0:
                 raise MemoryError("every ring row is in use")
-            self._memory.allocate(row)
+            self._memory.allocate(row, packed)
         except (OSError, MemoryError) as error:
             file.close()
             self._errands.start(self._account_for(start, error))
@@ -101,6 +102,8 @@ class Starting:
         self._taps.open(slot, start.wanted, row, clocks()[0])
         self._state.commit()
         self._memory.keep_spare(SPARE + int(np.count_nonzero(self._state.live.taps["state"])) // 2)
+        if packed:
+            self._memory.keep_spare_packed()
         del self._under_way[start.order.recording_id]
         self._opened(start)
 

@@ -14,10 +14,12 @@ from receiver.media.sources import Source
 from receiver.media.state import Records
 from receiver.media.taps import Damage, Picture
 from receiver.wire.g711 import PCMA, PCMU
+from receiver.wire.opus import DYNAMIC, TICKS
 from receiver.wire.rtp import Verdict
 
 CODECS = {PCMU: "PCMU", PCMA: "PCMA"}
-MALFORMED = slice(Verdict.SHORT, Verdict.PAYLOAD_TYPE + 1)
+OPUS = "OPUS"
+MALFORMED = [*range(Verdict.SHORT, Verdict.PAYLOAD_TYPE + 1), Verdict.NOT_OPUS]
 _SUMMED = ("packets", "duplicate", "reordered", "late", "late_lost", "timed", "jitter_sum")
 
 _FLAWS = {
@@ -32,6 +34,8 @@ _FLAWS = {
                           "see to the disk; the log tells when it was"),
     Damage.SYNC_FAILED: ("sync_failed", "the disk failed while it was to keep this sound; nobody can vouch for it",
                          "see to the disk; the log tells when it was"),
+    Damage.NOT_DECODED: ("not_decoded", "decoders died over packets of this sound; they are in the list of gaps",
+                         "the log tells when it was; this is a defect: please report it"),
     Flaw.NOTES_LOST: ("notes_lost", "not every epoch could be written down", "is the disk too slow?"),
 }  # fmt: skip
 
@@ -40,28 +44,41 @@ def channel(picture: Picture, notes: Records, base: sidecar.Channel) -> sidecar.
     """The channel of a finished tap: who sent it, which streams, which epochs."""
     tap = picture.tap
     law = int(picture.streams[-1]["law"]) if picture.streams else PCMU
-    streams = tuple(_streams(picture, notes))
+    ticks = TICKS if tap["opus"] else 1
+    streams = tuple(_streams(picture, notes, ticks))
     return sidecar.Channel(
         party=base.party, tap_id=base.tap_id, control_id=base.control_id,
-        codec=CODECS[law] if streams else base.codec,
+        codec=codec_of(int(tap["opus"]) or law) if streams else base.codec,
         source=_source(tap, notes, base), streams=streams,
+        mixed_packets=int(tap["stereo"]) if tap["opus"] else UNSET, redecoded=tuple(_redecoded(notes, ticks)),
     )  # fmt: skip
+
+
+def codec_of(law: int) -> str:
+    """The codec of a payload type; a dynamic one is Opus (nothing else is announced as one). KeyError for no codec."""
+    return OPUS if law >= DYNAMIC else CODECS[law]
 
 
 def described(draft: sidecar.Draft, octets: bytes) -> tuple[sidecar.Channel, ...]:
     """Rule C5: what the notes alone still tell of a recording whose columns are gone."""
     notes = np.frombuffer(octets[: len(octets) // NOTE.itemsize * NOTE.itemsize], NOTE)
     base = draft.channels[0] if draft.channels else sidecar.Channel()
+    ticks = draft.sample_rate // CLOCK_RATE
     ssrcs = dict.fromkeys(int(note["ssrc"]) for note in notes if note["kind"] == NoteKind.EPOCH)
     streams = tuple(
-        sidecar.Stream(ssrc=ssrc, packets=_packets(notes, ssrc), epochs=tuple(_epochs(notes, ssrc))) for ssrc in ssrcs
+        sidecar.Stream(ssrc=ssrc, packets=_packets(notes, ssrc), epochs=tuple(_epochs(notes, ssrc, ticks)))
+        for ssrc in ssrcs
     )
     last = next((note for note in notes[::-1] if note["kind"] == NoteKind.SOURCE), None)
     source = base.source
     if last is not None:
         announced = source.announced if source is not UNSET else UNSET
         source = sidecar.Source(announced=announced, seen=name(last["source"]), trust=trust_in_words(last["trust"]))
-    return (sidecar.Channel(party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams),)
+    told = sidecar.Channel(
+        party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams,
+        redecoded=tuple(_redecoded(notes, ticks)),
+    )  # fmt: skip
+    return (told,)
 
 
 def faults(picture: Picture, notes: int) -> tuple[sidecar.Problem, ...]:
@@ -85,11 +102,15 @@ def nothing(picture: Picture) -> sidecar.Problem | None:
     )  # fmt: skip
 
 
-def stretches(notes: Records) -> Iterator[Stretch]:
-    """Frames in which nobody sent: what an epoch left out behind the sound before it (rule A7)."""
+def stretches(notes: Records, ticks: int = 1) -> Iterator[Stretch]:
+    """Frames in which nobody sent: what an epoch left out behind the sound before it (rule A7).
+
+    ``ticks``: frames of the part for each of the row, here and below.
+    """
     for note in notes:
         if note["kind"] == NoteKind.EPOCH and note["frames"]:
-            yield Stretch(int(note["frame"]) - int(note["frames"]), int(note["frames"]), 0, Reason.NOT_SENT)
+            frames = int(note["frames"]) * ticks
+            yield Stretch(int(note["frame"]) * ticks - frames, frames, 0, Reason.NOT_SENT)
 
 
 def name(record: Any) -> str:
@@ -114,7 +135,7 @@ def _source(tap: Any, notes: Records, base: sidecar.Channel) -> sidecar.Source:
     )
 
 
-def _streams(picture: Picture, notes: Records) -> Iterator[sidecar.Stream]:
+def _streams(picture: Picture, notes: Records, ticks: int) -> Iterator[sidecar.Stream]:
     """One entry per SSRC, in order of appearance; what was counted in several runs of it is added up."""
     counted: dict[int, list[Any]] = {}
     for note in notes:
@@ -124,7 +145,7 @@ def _streams(picture: Picture, notes: Records) -> Iterator[sidecar.Stream]:
         counted.setdefault(int(stream["ssrc"]), []).append(stream["statistics"])
     invalid = int(picture.tap["verdicts"][MALFORMED].sum())
     for ssrc, runs in counted.items():
-        yield _stream(ssrc, runs, invalid, tuple(_epochs(notes, ssrc)))
+        yield _stream(ssrc, runs, invalid, tuple(_epochs(notes, ssrc, ticks)))
         invalid = 0  # what was malformed had no SSRC to go by: it stands with the first
 
 
@@ -145,11 +166,19 @@ def _stream(ssrc: int, runs: list[Any], invalid: int, epochs: tuple[sidecar.Epoc
     )  # fmt: skip
 
 
-def _epochs(notes: Records, ssrc: int) -> Iterator[sidecar.Epoch]:
+def _epochs(notes: Records, ssrc: int, ticks: int) -> Iterator[sidecar.Epoch]:
     for note in notes:
         if note["kind"] == NoteKind.EPOCH and note["ssrc"] == ssrc:
             at = sidecar.moment(int(note["wall_ns"]))
-            yield sidecar.Epoch(frame=int(note["frame"]), timestamp=int(note["timestamp"]), at=at)
+            timestamp = int(note["timestamp"]) * ticks % (1 << 32)
+            yield sidecar.Epoch(frame=int(note["frame"]) * ticks, timestamp=timestamp, at=at)
+
+
+def _redecoded(notes: Records, ticks: int) -> Iterator[sidecar.Redecoded]:
+    """Where a decoder took up what another had begun."""
+    for note in notes:
+        if note["kind"] == NoteKind.DECODER:
+            yield sidecar.Redecoded(frame=int(note["frame"]) * ticks, frames=int(note["frames"]) * ticks)
 
 
 def _packets(notes: Records, ssrc: int) -> int:

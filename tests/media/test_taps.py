@@ -1,5 +1,6 @@
 """A tap's way through the columns: each verb is part of a turn, and nothing of an earlier tap is left (P5)."""
 
+import numpy as np
 import pytest
 
 from receiver.media.columns import Flaw, Policy, Role, TapState

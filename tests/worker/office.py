@@ -214,6 +214,7 @@ class Office:
     async def leave(self) -> None:
         """Let the threads go; what the memory and the disk hold stays."""
         await self.worker.errands.idle(BOUND_S)
+        await self.worker.decoding.close()
         await asyncio.to_thread(self.worker.commit.close)
         self.worker.shelf.writer.close()
         for slot in self.worker.intake.everyone().tolist():
