@@ -13,7 +13,7 @@ from tests.tools import level, missing
 # looks for new examples.
 settings.register_profile("quick", max_examples=50, deadline=None, derandomize=True)
 settings.register_profile(
-    "all", max_examples=500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "all", max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile(
     "full", max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]

@@ -4,13 +4,14 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from receiver.media.columns import Flaw, NoteKind, Policy, Role, TapState, Trust
 from receiver.media.sources import NOWHERE, News, Source
 from receiver.wire.rtp import Verdict
 from tests.media.rig import HOME, MS, SECOND, START, STRANGER, Rig, Sent, talk, truth
+from tests.tools import count
 
 OTHER_PORT = HOME._replace(port=9_999)
 ALL = (Policy.ANNOUNCED, Policy.EXACT, Policy.ADDRESS, Policy.ALLOW_LIST, Policy.ANY)
@@ -174,6 +175,7 @@ def test_b2_two_unannounced_candidates_are_a_conflict_and_nobody_is_heard() -> N
 
 @pytest.mark.parametrize("policy", ALL)
 @given(seed=st.integers(0, 1 << 32))
+@settings(max_examples=count(50, all=100, full=10_000))
 def test_b2_probation_costs_no_sound_whatever_the_order(policy: Policy, seed: int) -> None:
     dice = Random(seed)
     rig = Rig(allow=["192.0.2.0/24"])
