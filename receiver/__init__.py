@@ -13,6 +13,7 @@ The floor plan. Data goes one way, nothing upstream knows a name from downstream
     crew        the workers as control sees them: started by exec, started again with the same descriptors
     worker      composition root of a media worker: the only one that knows net and media and archive. Never imports
                 aiohttp, control or api
+    decoder     a process that makes samples of Opus packets for a worker, and dies with it; the only one with PyAV
     importing   captures through the same pipeline into the same archive, in one thread; no net, no link, no loop
     link        the messages between the two; socketpair carries them
     net         the door: ports, pair, slab (recvmmsg), filter, tick. Knows no other room

@@ -23,13 +23,12 @@ class Awaited(NamedTuple):
     brings: str
 
 
-_SOURCES = "codecs and layouts (version 0.4)"
+_SOURCES = "layouts (version 0.4)"
 
 AWAITED: Mapping[str, Awaited] = {
     "media.workers": Awaited((1,), "more than one media worker"),
     "media.rtcp": Awaited(("mux", "off"), "RTCP on port + 1 (version 0.4)"),
     "taps.layout": Awaited(("mono",), _SOURCES),
-    "taps.codec": Awaited(("PCMU", "PCMA"), _SOURCES),
     "taps.pause_as": Awaited(("silence",), "pause and resume (version 0.4)"),
     "taps.mask_dtmf": Awaited((False,), "telephone events (version 0.4)"),
 }

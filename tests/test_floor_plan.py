@@ -22,6 +22,7 @@ OURS: dict[str, Set[str]] = {
     "tables": {"forms", "endpoints"},
     "socketpair": set(),
     "link": {"socketpair"},
+    "decoder": {"socketpair"},
     "crew": {"link", "socketpair"},
     "net": set(),
     "wire": set(),
@@ -31,7 +32,7 @@ OURS: dict[str, Set[str]] = {
     "control": {"link", "ledger", "forms"},
     "api": {"control", "ledger", "watch", "archive.sidecar", "endpoints"},
     "watch": {"settings"},
-    "worker": {"link", "socketpair", "net", "wire", "media", "archive", "watch"},
+    "worker": {"link", "socketpair", "decoder", "net", "wire", "media", "archive", "watch"},
     "importing": {"wire", "media", "archive", "worker.story"},
     "daemon": {
         "settings", "tables", "forms", "endpoints", "link", "socketpair", "crew", "net", "ledger", "control", "api",
@@ -51,6 +52,7 @@ THEIRS: dict[str, Set[str]] = {
     "tables": {"msgspec"},
     "socketpair": set(),
     "link": {"msgspec"},
+    "decoder": {"numpy", "msgspec", "av"},
     "crew": {"msgspec", "structlog"},
     "net": {"numpy"},
     "net.ports": set(),  # the control process's: no numpy
@@ -180,7 +182,7 @@ def test_a_media_worker_never_sees_the_control_side() -> None:
     loaded = loaded_by([name for name in MODULES if room_of(name)[0] == "worker" or name == "receiver.cli.worker"])
     for name in (
         "aiohttp", "prometheus_client", "sqlite3", "receiver.control", "receiver.api", "receiver.ledger",
-        "receiver.daemon",
+        "receiver.daemon", "av", "aiortc",  # the decoder's, which the worker knows the messages of
     ):  # fmt: skip
         assert not [each for each in loaded if inside(each, {name})], f"a worker loads {name}"
 
@@ -188,5 +190,7 @@ def test_a_media_worker_never_sees_the_control_side() -> None:
 def test_the_control_process_never_sees_the_data_path() -> None:
     rooms = ("control", "api", "ledger", "link")
     loaded = loaded_by([name for name in MODULES if room_of(name)[0] in rooms or name == "receiver.net.ports"])
-    for name in ("soundfile", "receiver.media", "receiver.wire", "receiver.net.slab", "receiver.worker"):
+    for name in (
+        "soundfile", "av", "receiver.decoder", "receiver.media", "receiver.wire", "receiver.net.slab", "receiver.worker",
+    ):  # fmt: skip
         assert not [each for each in loaded if inside(each, {name})], f"the control process loads {name}"

@@ -10,10 +10,11 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from receiver import endpoints
-from receiver.api.house import House
+from receiver.api.house import Defaults, House
 from receiver.api.problems import Trouble, bad
+from receiver.control.codecs import LAWS, OPUS, law_of
 from receiver.control.means import NotNow
-from receiver.control.taps import LAWS, State, Wish
+from receiver.control.taps import State, Wish
 from receiver.ledger.rows import unix_ns
 from receiver.ledger.store import Where
 
@@ -29,11 +30,13 @@ Body = TypeVar("Body")
 
 
 class DeviceBody(Struct, forbid_unknown_fields=True):
-    """Where the sound goes: ours to fill in, but for the kind."""
+    """Where the sound goes: ours to fill in, but for the kind. ``payload_type`` is Opus' where the sender has another
+    than ``[media].opus_payload_type``."""
 
     type: Literal["rtp", "ws"] = "rtp"
     codec: str | None = None
     ptime: Ptime | None = None
+    payload_type: Annotated[int, Meta(ge=96, le=127)] | None = None
 
 
 class SrtpBody(Struct, forbid_unknown_fields=True):
@@ -87,12 +90,12 @@ def wish_of(body: TapBody, house: House) -> Wish:
     codec = (_one("codec", body.codec, device.codec) or defaults.codec).upper()
     ptime = _one("ptime", body.ptime, device.ptime) or defaults.ptime
     layout = body.layout or defaults.layout
-    _refuse_what_comes_later(body, codec, layout)
+    _refuse_what_comes_later(body, layout)
     if codec not in LAWS:
         raise bad("codec", f"codec: expected one of {', '.join(LAWS)}, found {codec!r}")
     _require_a_way(device.type, house)
     wish = Wish(
-        law=LAWS[codec],
+        law=_law(codec, device, defaults),
         ptime=ptime,
         direction=body.direction or defaults.direction,
         layout=layout,
@@ -149,10 +152,22 @@ def _require_a_way(device: str, house: House) -> None:
         )
 
 
-def _refuse_what_comes_later(body: TapBody, codec: str, layout: str) -> None:
+def _law(codec: str, device: DeviceBody, defaults: Defaults) -> int:
+    """The payload type that the sound will have."""
+    if codec == OPUS and device.type == "ws":
+        raise bad("codec", 'codec: OPUS comes over RTP only; found device "ws"', 'ask for device "rtp", PCMU or PCMA')
+    if device.payload_type is None:
+        return law_of(codec, defaults.opus_type)
+    if codec != OPUS:
+        raise bad("payload_type", f"device.payload_type: it is OPUS' to have another; {codec} has {LAWS[codec]}")
+    if device.payload_type == defaults.events_type:
+        raise bad("payload_type", f"device.payload_type: {device.payload_type} is that of telephone events here")
+    return device.payload_type
+
+
+def _refuse_what_comes_later(body: TapBody, layout: str) -> None:
     for found, name in (
         (body.srtp is not None, "srtp"),
-        (codec == "OPUS", 'codec "OPUS"'),
         (layout == "stereo", 'layout "stereo"'),
     ):
         if found:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from receiver.api.callbacks import CALLBACKS
+from receiver.control.codecs import OPUS
 from receiver.control.orders import row
 from receiver.control.taps import Tap, Word
 from receiver.ledger.rows import Problem, RecordingRow, TapRow, moment
@@ -29,6 +30,7 @@ class TapView(Struct, kw_only=True, omit_defaults=True):
     device: dict[str, Any] | UnsetType = UNSET  # wire form, for RELAY and REST
     tap_audio: dict[str, Any] | UnsetType = UNSET  # flat, for the SDKs' tapAudio
     uri: str | UnsetType = UNSET  # for SWML
+    payload_type: int | UnsetType = UNSET  # of Opus: the one that is expected
     status_url: str | UnsetType = UNSET  # for SWML and REST: what the platform calls; a path where nobody said our host
     relay: str | UnsetType = UNSET  # whose word there is that it goes on (rule D6)
     requested_at: datetime | UnsetType = UNSET
@@ -62,6 +64,7 @@ def view_of_row(tap: TapRow) -> TapView:
         ending=tap.ending or UNSET,
         outcome=tap.outcome or UNSET,
         problem=tap.problem or UNSET,
+        payload_type=tap.seat.law if tap.codec == OPUS and tap.seat and tap.seat.law is not None else UNSET,
     )
     if tap.device != "ws" and tap.address is not None and tap.port is not None:
         flat = {"type": "rtp", "addr": tap.address, "port": tap.port, "codec": tap.codec}

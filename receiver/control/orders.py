@@ -97,4 +97,5 @@ def seat(tap: Tap) -> Seat:
         word=tap.word,
         secret=tap.secret_digest,
         uri=tap.uri_digest,
+        law=tap.wish.law,
     )

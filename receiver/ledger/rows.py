@@ -22,7 +22,8 @@ class Seat(Struct, frozen=True, kw_only=True):
     """What the next daemon needs to go on with a tap that lives (rule D7), beside what its row says.
 
     ``announced`` is the sender's address and port, 0 for any. Of secrets only the SHA-256 is kept: ``secret`` of a
-    callback's path, ``uri`` of a WebSocket's. Read by other versions: fields are only added, each with a default.
+    callback's path, ``uri`` of a WebSocket's. ``law`` is the payload type. Read by other versions: fields are only
+    added, each with a default.
     """
 
     worker: int = 0
@@ -36,6 +37,7 @@ class Seat(Struct, frozen=True, kw_only=True):
     word: str = "nobodys"
     secret: str | None = None
     uri: str | None = None
+    law: int | None = None
 
 
 class TapRow(Struct, frozen=True, kw_only=True):
