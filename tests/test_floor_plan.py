@@ -191,6 +191,7 @@ def test_the_control_process_never_sees_the_data_path() -> None:
     rooms = ("control", "api", "ledger", "link")
     loaded = loaded_by([name for name in MODULES if room_of(name)[0] in rooms or name == "receiver.net.ports"])
     for name in (
-        "soundfile", "av", "receiver.decoder", "receiver.media", "receiver.wire", "receiver.net.slab", "receiver.worker",
+        "soundfile", "av", "receiver.decoder", "receiver.media", "receiver.wire", "receiver.net.slab",
+        "receiver.worker",
     ):  # fmt: skip
         assert not [each for each in loaded if inside(each, {name})], f"the control process loads {name}"

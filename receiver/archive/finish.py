@@ -267,7 +267,9 @@ def _shifted(channel: Channel, begins: int, rate: int) -> Channel:
         msgspec.structs.replace(stream, epochs=tuple(shifted(epoch) for epoch in stream.epochs))
         for stream in channel.streams
     ]
-    redecoded = tuple(msgspec.structs.replace(each, frame=max(0, each.frame - begins)) for each in channel.redecoded)
+    redecoded = channel.redecoded
+    if isinstance(redecoded, tuple):
+        redecoded = tuple(msgspec.structs.replace(each, frame=max(0, each.frame - begins)) for each in redecoded)
     return msgspec.structs.replace(channel, streams=tuple(streams), redecoded=redecoded)
 
 

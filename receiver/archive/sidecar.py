@@ -172,7 +172,7 @@ class Redecoded(Struct, frozen=True):
 class Channel(Struct, frozen=True, kw_only=True):
     """A channel of the file: whom one hears in it, and what came for it.
 
-    ``mixed_packets``: Opus packets of two channels, which libopus mixed down to this one.
+    Of Opus: ``mixed_packets`` of two channels, which libopus mixed down to this one, and where it was ``redecoded``.
     """
 
     party: str = "unknown"
@@ -182,7 +182,7 @@ class Channel(Struct, frozen=True, kw_only=True):
     source: Source | UnsetType = UNSET
     streams: tuple[Stream, ...] = ()
     mixed_packets: Count | UnsetType = UNSET
-    redecoded: tuple[Redecoded, ...] = ()
+    redecoded: tuple[Redecoded, ...] | UnsetType = UNSET
 
 
 class Sidecar(Struct, frozen=True, kw_only=True):

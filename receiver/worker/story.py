@@ -50,7 +50,8 @@ def channel(picture: Picture, notes: Records, base: sidecar.Channel) -> sidecar.
         party=base.party, tap_id=base.tap_id, control_id=base.control_id,
         codec=codec_of(int(tap["opus"]) or law) if streams else base.codec,
         source=_source(tap, notes, base), streams=streams,
-        mixed_packets=int(tap["stereo"]) if tap["opus"] else UNSET, redecoded=tuple(_redecoded(notes, ticks)),
+        mixed_packets=int(tap["stereo"]) if tap["opus"] else UNSET,
+        redecoded=tuple(_redecoded(notes, ticks)) if tap["opus"] else UNSET,
     )  # fmt: skip
 
 
@@ -76,7 +77,7 @@ def described(draft: sidecar.Draft, octets: bytes) -> tuple[sidecar.Channel, ...
         source = sidecar.Source(announced=announced, seen=name(last["source"]), trust=trust_in_words(last["trust"]))
     told = sidecar.Channel(
         party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams,
-        redecoded=tuple(_redecoded(notes, ticks)),
+        redecoded=tuple(_redecoded(notes, ticks)) if ticks == TICKS else UNSET,
     )  # fmt: skip
     return (told,)
 
