@@ -219,6 +219,24 @@ def each_at(sent: Sent) -> int:
     return (sent.timestamp - 5_000) // 6
 
 
+def test_a_ring_that_is_full_is_no_silence() -> None:
+    """Its socket is not read, so nobody knows whether something came: what overtook each other may be in there."""
+    rig, sent = rig_of(), speech([160] * 250)
+    rig.run(sent[:180], finish=False)
+    rig.state.committed[:] = rig.state.written[:] = 0  # nothing has come back from the decoder, for long
+    rig.state.cleared[:] = 0
+    rig.state.now.rows["edge"][0] = 48_000 - 16_000
+    rig.state.touch("rows", 0)
+    rig.commit()
+    later_ns = sent[180].arrival_ns + 20 * SECOND
+    assert rig.room() == 0
+    assert rig.drains.ripe(np.array([0]), later_ns)[2].tolist() == [48_000 - 16_000 - 11_200]
+    rig.state.cleared[:] = 8_000
+    rig.commit()
+    rig.commit()
+    assert rig.drains.ripe(np.array([0]), later_ns)[2].tolist() == [48_000 - 16_000]
+
+
 def test_packets_of_two_channels_are_counted() -> None:
     rig, sent = rig_of(), speech([160] * 100)
     sent = [e._replace(payload=packet(160, k, 80, stereo=k % 4 == 0)) for k, e in enumerate(sent)]
