@@ -40,6 +40,9 @@ Where this plan left the first one, and why:
   (``media/timeline``).
 * What a tap must still tell (epochs, streams that ended, sources) goes as a **note** through a bounded log on the
   memory to ``spool/<recording>.notes``, beside the patch log and like it (rule K8).
+* A pause is a pair of instants in columns, and packets are judged by their arrival, so it does not matter when they are
+  read. An order takes its way: what was read too early is erased again (ring, and part through the patch log) as far as
+  it was sent after the instant; a resumption that is heard of late begins behind what was kept out (``media/pauses``).
 * A tap is at a tick only if its socket was emptied: rule A18 clips arrivals to the previous tick, and what is left in a
   socket arrived before it (found by killing workers until a backlog formed: the clipping made epochs of it).
 * A payload may have 1,460 octets, what an Ethernet frame holds, not 1,280: ffmpeg's default packet is 1,460 and

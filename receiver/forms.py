@@ -29,8 +29,6 @@ AWAITED: Mapping[str, Awaited] = {
     "media.workers": Awaited((1,), "more than one media worker"),
     "media.rtcp": Awaited(("mux", "off"), "RTCP on port + 1 (version 0.4)"),
     "taps.layout": Awaited(("mono",), _SOURCES),
-    "taps.pause_as": Awaited(("silence",), "pause and resume (version 0.4)"),
-    "taps.mask_dtmf": Awaited((False,), "telephone events (version 0.4)"),
 }
 """Keys of the contract that this version knows and cannot honour in full. Nothing else is left out."""
 

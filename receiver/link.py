@@ -35,7 +35,7 @@ class Configure(Struct, frozen=True, tag=True):
     ``living``, at the first start under this control, tells which recordings go on, and in which slots; what else the
     memory holds is over. ``kept``: sockets and memory outlive control (rule D7), so at the end of the link nothing is
     concluded. ``reserve_octets`` are kept back for a full disk, ``keep_ns`` is how long recordings may lie in
-    ``ready/`` (0: for ever).
+    ``ready/`` (0: for ever). ``mask_dtmf``: keys that are pressed are told nowhere.
     """
 
     index: int
@@ -56,6 +56,8 @@ class Configure(Struct, frozen=True, tag=True):
     kept: bool = False
     reserve_octets: int = 0
     keep_ns: int = 0
+    mask_dtmf: bool = False
+    pause_as: str = "silence"
 
     @property
     def path(self) -> Path:
@@ -67,7 +69,7 @@ class Open(Struct, frozen=True, tag=True):
     """Record what comes to the UDP socket that travels along. Idempotent: sent again after a worker's restart.
 
     ``law`` is the payload type asked for (0 or 8). ``announced`` is the sender's address, port 0 for any port.
-    ``held``: leave the socket unread until `Answer` (rule B1).
+    ``held``: leave the socket unread until `Answer` (rule B1). ``turns``, ``turned_ns``: as in `Pause`.
     """
 
     slot: int
@@ -85,6 +87,8 @@ class Open(Struct, frozen=True, tag=True):
     direction: str
     layout: str
     control_id: str | None = None
+    turns: int = 0
+    turned_ns: list[int] = []
 
 
 class Answer(Struct, frozen=True, tag=True):
@@ -113,6 +117,20 @@ class Amend(Struct, frozen=True, tag=True):
     node_id: str | None
     control_id: str | None
     labels: dict[str, str]
+
+
+class Pause(Struct, frozen=True, tag=True):
+    """Record nothing that comes while a tap is paused.
+
+    ``turns``: how often it was paused or resumed since its beginning, in turn, so an odd number is a pause.
+    ``turned_ns``: the monotonic instants of the last of them, oldest first. A worker that knows of more turns than this
+    was told by a control process that died over it: it stays as it is, and says so (`Happened`, event ``turned``).
+    """
+
+    slot: int
+    recording_id: str
+    turns: int
+    turned_ns: list[int]
 
 
 class Close(Struct, frozen=True, tag=True):
@@ -247,7 +265,7 @@ class Repaired(Struct, frozen=True, tag=True):
     sidecars: list[bytes]
 
 
-ToWorker = Configure | Open | Answer | Source | Amend | Close | Forget | Loudness
+ToWorker = Configure | Open | Answer | Source | Amend | Pause | Close | Forget | Loudness
 ToControl = Mapped | Ready | Opened | Refused | Happened | Report | Finished | Repaired
 
 

@@ -55,6 +55,7 @@ _FILTERS: Final = (
     _query("since", "Only taps asked for then or later.", {"type": "string", "format": "date-time"}),
     _query("labels", "`label.NAME=VALUE`, any number: only taps with these.", _LABELS, style="form", explode=True),
 )
+_HOLDS: Final = _query("wait", "No answer comes before it holds, whether this is said or not.", {"const": "ready"})
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "GET /livez": Operation({200: shapes.Alive}),
@@ -72,6 +73,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "POST /v1/taps/{id}/stop": Operation(
         {202: TapView}, query=(_query("wait", "Return when the outcome is known, or after 60 s.", {"const": "ready"}),)
     ),
+    "POST /v1/taps/{id}/pause": Operation({202: TapView}, query=(_HOLDS,)),
+    "POST /v1/taps/{id}/resume": Operation({202: TapView}, query=(_HOLDS,)),
     "POST /v1/drain": Operation({202: shapes.Draining}),
     "GET /v1/calls": Operation({200: shapes.CallList}),
     "GET /v1/recordings": Operation({200: shapes.RecordingPage}, query=_PAGE),

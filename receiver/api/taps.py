@@ -1,5 +1,6 @@
 """The routes of taps."""
 
+import sqlite3
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -88,6 +89,35 @@ async def stop_tap(request: web.Request) -> web.Response:
         house.roster.stop(tap)
         if wait:
             await house.roster.until(tap, FINAL, WAIT_S)
+    return json(_view(house, await _known(request)), HTTPStatus.ACCEPTED)
+
+
+@routes.post("/v1/taps/{id}/pause")
+async def pause_tap(request: web.Request) -> web.Response:
+    """Record nothing that comes from this instant on, until `resume`; 202, also for one that is paused already. The
+    sender is heard and counted meanwhile. 409 for one that has ended."""
+    return await _turn(request, paused=True)
+
+
+@routes.post("/v1/taps/{id}/resume")
+async def resume_tap(request: web.Request) -> web.Response:
+    """Record again what comes from this instant on; 202, also for one that is not paused. 409 for one that has
+    ended."""
+    return await _turn(request, paused=False)
+
+
+async def _turn(request: web.Request, paused: bool) -> web.Response:
+    """`?wait=ready` may be said: no answer is given before the turn holds and is kept, whether it is said or not."""
+    house = request.app[HOUSE]
+    bodies.wait_of(request, "ready")
+    tap = await _living(request)
+    if tap is None or tap.state is State.FINISHING:
+        raise Trouble(409, "over", "the tap has ended", "what it recorded is told by GET /v1/recordings")
+    try:
+        await house.roster.pausing.ask(tap, paused)
+    except sqlite3.Error as error:
+        said = f"it is {'paused' if paused else 'resumed'}, but the ledger cannot be written, see /readyz"
+        raise Trouble(503, "no_ledger", f"{said}: a daemon that is started anew may not know", "ask again") from error
     return json(_view(house, await _known(request)), HTTPStatus.ACCEPTED)
 
 

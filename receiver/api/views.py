@@ -33,6 +33,7 @@ class TapView(Struct, kw_only=True, omit_defaults=True):
     payload_type: int | UnsetType = UNSET  # of Opus: the one that is expected
     status_url: str | UnsetType = UNSET  # for SWML and REST: what the platform calls; a path where nobody said our host
     relay: str | UnsetType = UNSET  # whose word there is that it goes on (rule D6)
+    paused: bool = False
     requested_at: datetime | UnsetType = UNSET
     listening_at: datetime | UnsetType = UNSET
     first_packet_at: datetime | UnsetType = UNSET
@@ -57,6 +58,7 @@ def view_of_row(tap: TapRow) -> TapView:
         direction=tap.direction or UNSET,
         layout=tap.layout or UNSET,
         source=tap.source or UNSET,
+        paused=tap.paused,
         requested_at=moment(tap.requested_ns),
         listening_at=moment(tap.listening_ns),
         first_packet_at=moment(tap.receiving_ns),

@@ -6,27 +6,32 @@ process; the spool tells how far it came (see ``receiver/archive/__init__.py``).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, UnsetType
 
-from receiver.archive import names
+from receiver.archive import names, pauses
 from receiver.archive.files import Files
-from receiver.archive.gaps import Stretch
+from receiver.archive.gaps import Runs, Stretch
 from receiver.archive.names import PartKey
 from receiver.archive.outcome import judge
+from receiver.archive.pauses import Paused
 from receiver.archive.publish import publish, put_final
 from receiver.archive.roll import all_gaps, read_segment, roll, roll_rest, sound_of, started, stem_of
 from receiver.archive.sidecar import (
     PCM16,
     Channel,
+    Digit,
     Draft,
     Ending,
     Epoch,
     File,
     Gap,
+    Noise,
     Outcome,
     Problem,
     Sidecar,
@@ -34,6 +39,8 @@ from receiver.archive.sidecar import (
     encode,
     moment,
 )
+
+Mark = TypeVar("Mark", Digit, Noise)
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,9 @@ class Facts:
     ending: str
     channels: tuple[Channel, ...] = ()
     stretches: tuple[Stretch, ...] = ()
+    dtmf: tuple[Digit, ...] = ()
+    noise: tuple[Noise, ...] = ()
+    pauses: tuple[Paused, ...] = ()
     faults: tuple[Problem, ...] = ()
     problem: Problem | None = None
 
@@ -74,6 +84,7 @@ class _Sound:
     gaps: tuple[Gap, ...] = ()
     notices: tuple[Problem, ...] = ()
     missing_frames: int = 0
+    left_out: Runs = field(default_factory=lambda: pauses.NONE)
 
 
 def finish(files: Files, facts: Facts) -> Sidecar:
@@ -180,11 +191,14 @@ def _keep_draft(files: Files, draft: Draft) -> None:
 
 def _compose(files: Files, facts: Facts) -> Sidecar:
     sound = _Sound()
+    stop = max(facts.frames, default=0)
+    paused = pauses.stretches(facts.pauses, stop, max(1, len(facts.parts)))
+    facts = replace(facts, stretches=(*facts.stretches, *paused))
     if facts.parts and facts.parts[0].segment:
         sound = _several(files, facts)
     elif facts.parts:
         sound = _single(files, facts)
-    channels = tuple(_shifted(channel, sound.begins, facts.draft.sample_rate) for channel in facts.channels)
+    channels = tuple(_shifted(channel, sound, facts.draft.sample_rate) for channel in facts.channels)
     ending = Ending(facts.ending)
     outcome, problem = judge(
         bool(sound.file or sound.files), ending, channels, sound.gaps, sound.missing_frames, facts.faults,
@@ -194,12 +208,28 @@ def _compose(files: Files, facts: Facts) -> Sidecar:
         _sidecar(facts.draft, sound, ending, outcome, problem, channels or facts.draft.channels),
         first_packet_at=UNSET if facts.first_packet_ns is None else moment(facts.first_packet_ns),
         ended_at=UNSET if facts.ended_ns is None else moment(facts.ended_ns),
+        dtmf=tuple(_from_frame_0(digit, sound) for digit in facts.dtmf),
+        noise=tuple(_from_frame_0(level, sound) for level in facts.noise),
+        pauses=pauses.in_sidecar(
+            facts.pauses,
+            sound.left_out,
+            sound.begins,
+            stop if sound.file or sound.files else 0,
+            facts.draft.pause_as == pauses.CUT,
+        ),
     )
+
+
+def _from_frame_0(mark: Mark, sound: _Sound) -> Mark:
+    """What lies before the first sound is told at frame 0, what lies in frames left out at the end of these."""
+    return msgspec.structs.replace(mark, frame=max(0, pauses.place(mark.frame, sound.left_out) - sound.begins))
 
 
 def _single(files: Files, facts: Facts) -> _Sound:
     rate = facts.draft.sample_rate
-    made = sound_of(files, facts.draft, facts.parts, max(facts.frames), facts.frames, facts.stretches, None)
+    made = sound_of(
+        files, facts.draft, facts.parts, max(facts.frames), facts.frames, facts.stretches, None
+    )
     if made.woven is None:
         return _Sound(missing_frames=made.missing_frames)
     begins = made.woven.begins
@@ -216,6 +246,7 @@ def _single(files: Files, facts: Facts) -> _Sound:
         encoding=made.woven.form.encoding,
         gaps=made.gaps,
         missing_frames=made.missing_frames,
+        left_out=made.woven.left_out,
     )
 
 
@@ -231,14 +262,16 @@ def _several(files: Files, facts: Facts) -> _Sound:
     begins = begun[0].begins
     assert isinstance(begins, int)
     encoding, told = _told([segment.file for segment in begun if segment.file])
+    left_out = np.array(begun[-1].left_out, np.int64).reshape(-1, 2)
     return _Sound(
         begins=begins,
-        frames=upto - begins,
+        frames=pauses.place(upto, left_out) - begins,
         started_at=begun[0].started_at,
         encoding=encoding,
         files=told,
         gaps=all_gaps(begun),
         notices=tuple(segment.problem for segment in begun if segment.problem),
+        left_out=left_out,
     )
 
 
@@ -252,20 +285,17 @@ def _told(rolled: Sequence[File]) -> tuple[str, tuple[File, ...]]:
     )
 
 
-def _shifted(channel: Channel, begins: int, rate: int) -> Channel:
+def _shifted(channel: Channel, sound: _Sound, rate: int) -> Channel:
     """Count a channel's epochs from the recording's frame 0. One that began before is told at frame 0, on its line."""
+    begins, left_out = sound.begins, sound.left_out
 
     def shifted(epoch: Epoch) -> Epoch:
-        frame = max(0, epoch.frame - begins)
-        along = frame - (epoch.frame - begins)
-        at = epoch.at
-        if isinstance(at, datetime):
-            at = at + (moment(along * 1_000_000_000 // rate) - moment(0))
-        return Epoch(frame=frame, timestamp=(epoch.timestamp + along) % (1 << 32), at=at)
+        epoch = pauses.along(epoch, max(0, begins - epoch.frame), rate)
+        return msgspec.structs.replace(epoch, frame=pauses.place(epoch.frame, left_out) - begins)
 
     streams = [
         msgspec.structs.replace(stream, epochs=tuple(shifted(epoch) for epoch in stream.epochs))
-        for stream in channel.streams
+        for stream in pauses.resumed(channel.streams, left_out, rate)
     ]
     redecoded = channel.redecoded
     if isinstance(redecoded, tuple):

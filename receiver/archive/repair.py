@@ -8,20 +8,44 @@ with the same evidence.
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
-from receiver.archive import commitlog, names
+from receiver.archive import commitlog, names, pauses
 from receiver.archive.files import Files
 from receiver.archive.finish import Facts, final_stem, finish, finished
 from receiver.archive.gaps import Stretch
 from receiver.archive.names import DEFAULT_PATTERN, PartKey, Spooled
 from receiver.archive.part import FRAME_OCTETS, LogKey
+from receiver.archive.pauses import Paused
 from receiver.archive.publish import publish
 from receiver.archive.roll import read_segment, roll_rest
-from receiver.archive.sidecar import Channel, Draft, Ending, Problem, Reason, Sidecar, decode, decode_draft
+from receiver.archive.sidecar import (
+    Channel,
+    Digit,
+    Draft,
+    Ending,
+    Noise,
+    Problem,
+    Reason,
+    Sidecar,
+    decode,
+    decode_draft,
+)
 
-Describe = Callable[[Draft, bytes], tuple[Channel, ...]]
+
+class Described(NamedTuple):
+    """What a worker's notes tell of a recording, in frames of the part axis."""
+
+    channels: tuple[Channel, ...]
+    pauses: tuple[Paused, ...] = ()
+    stretches: tuple[Stretch, ...] = ()
+    dtmf: tuple[Digit, ...] = ()
+    noise: tuple[Noise, ...] = ()
+
+
+Describe = Callable[[Draft, bytes], Described]
 Told = Callable[[str, Problem], None]
 
 
@@ -44,8 +68,8 @@ def repair(
 ) -> list[Sidecar]:
     """Bring every recording in spool to its end that is not among the ``living``; return their sidecars.
 
-    ``describe(draft, notes)`` reads the worker's notes: what it knows of the channels, epochs in frames of the part
-    axis. ``told(name, problem)`` is told what was left alone: files that are not ours, and recordings that the disk did
+    ``describe(draft, notes)`` reads the worker's notes: what it knows of the recording, in frames of the part axis.
+    ``told(name, problem)`` is told what was left alone: files that are not ours, and recordings that the disk did
     not let finish (they stay for the next time).
     """
     repaired: list[Sidecar] = []
@@ -94,10 +118,11 @@ class _Repair:
             return decode(octets)
         draft = self._draft()
         parts, frames = self._last()
-        channels = self._describe(draft, self._notes())
-        anchor = _anchor(channels)
-        stretches = self._cut_off(parts, frames)
-        roll_rest(self._files, draft, parts, *anchor, stretches, self._believed)
+        known = self._describe(draft, self._notes())
+        anchor = _anchor(known.channels)
+        stretches = [*known.stretches, *self._cut_off(parts, frames)]
+        told = [*stretches, *pauses.stretches(known.pauses, max(frames), len(parts))]
+        roll_rest(self._files, draft, parts, *anchor, told, self._believed)
         return finish(
             self._files,
             Facts(
@@ -109,8 +134,11 @@ class _Repair:
                 first_packet_ns=None,
                 ended_ns=self._ended(parts, frames, anchor, draft.sample_rate),
                 ending=Ending.RECOVERED,
-                channels=channels,
+                channels=known.channels,
                 stretches=tuple(stretches),
+                dtmf=known.dtmf,
+                noise=known.noise,
+                pauses=known.pauses,
                 faults=tuple(self._faults(parts, frames)),
             ),
         )

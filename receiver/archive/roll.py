@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
-from receiver.archive import names
+from receiver.archive import names, pauses
 from receiver.archive.encoding import forms
 from receiver.archive.files import Files
 from receiver.archive.gaps import Stretch, explain, in_order, merge
@@ -26,7 +27,7 @@ class Segment(Struct, frozen=True, kw_only=True):
     """One file of a recording, as its finish will tell of it. Frames count from frame 0 of the recording.
 
     ``upto`` is the frame of the part axis behind its last one; ``begins`` the one that is frame 0 of the recording,
-    absent as long as nothing came.
+    absent as long as nothing came. ``left_out`` are runs of the part axis, of this file and those before (a pause).
     """
 
     upto: int
@@ -36,6 +37,7 @@ class Segment(Struct, frozen=True, kw_only=True):
     file: File | None = None
     gaps: tuple[Gap, ...] = ()
     problem: Problem | None = None
+    left_out: tuple[tuple[int, int], ...] = ()
 
 
 class Sound(Struct, frozen=True):
@@ -44,6 +46,7 @@ class Sound(Struct, frozen=True):
     woven: Woven | None
     gaps: tuple[Gap, ...]  # frames from frame 0 of the recording
     missing_frames: int  # that should lie in the parts and do not
+    left_out: tuple[tuple[int, int], ...] = ()  # runs of the part axis, of the segments before, too
 
 
 def sound_of(
@@ -54,11 +57,13 @@ def sound_of(
     believed: Sequence[int],
     stretches: Iterable[Stretch],
     begins: int | None,
+    left_out: Sequence[tuple[int, int]] = (),
 ) -> Sound:
     """Weave one segment's parts up to frame ``upto`` of the part axis.
 
     ``believed``: one past the last frame that each part should hold; what is missing of it is a ``write_failed``.
     ``begins``: the recording's frame 0 if an earlier segment had it, else it is looked for here (rule A2).
+    ``left_out`` tells which frames the segments before left out (a pause that is cut).
     """
     target = names.woven(parts[0].recording_id, parts[0].segment)
     span = parts[0].first_frame, upto
@@ -72,14 +77,16 @@ def sound_of(
         if begins is not None and span[0] >= upto:
             return Sound(None, (), missing)
         wanted = forms(draft.encoding, len(parts), draft.sample_rate, [it.codec for it in draft.channels])
-        woven = weave(files, target, tracks, span, draft.sample_rate, begins is None, forms=wanted)
+        told = [*short, *stretches]
+        paused = pauses.inside(told, span) if draft.pause_as == pauses.CUT else None
+        woven = weave(files, target, tracks, span, draft.sample_rate, begins is None, forms=wanted, paused=paused)
     if woven is None:
         return Sound(None, (), missing)
     shift = woven.begins if begins is None else begins
-    told = [*short, *stretches]
-    return Sound(
-        woven, in_order([explain(absent, channel, told, shift) for channel, absent in enumerate(woven.absent)]), missing
-    )
+    gone = np.concatenate((np.array(left_out, np.int64).reshape(-1, 2), woven.left_out))
+    listed = [explain(absent, channel, told) for channel, absent in enumerate(woven.absent)]
+    gaps = in_order([pauses.closed_up(rows, gone, shift) for rows in listed])
+    return Sound(woven, gaps, missing, tuple((first, stop) for first, stop in gone.tolist()))
 
 
 def read_segment(files: Files, recording_id: str, index: int) -> Segment | None:
@@ -124,7 +131,8 @@ def roll(
             raise FileNotFoundError(errno.ENOENT, "the segment before is not rolled yet", parts[0].name)
         frames = [upto_frame] * len(parts) if believed is None else believed
         begins = earlier.begins if earlier and isinstance(earlier.begins, int) else None
-        sound = sound_of(files, draft, parts, upto_frame, frames, stretches, begins)
+        gone = earlier.left_out if earlier else ()
+        sound = sound_of(files, draft, parts, upto_frame, frames, stretches, begins, gone)
         written = files.stat(parts[0].name)
         fallback = moment(written.modified_ns) if written else UNSET
         segment = _describe(draft, index, upto_frame, sound, earlier, (anchor_frame, anchor_ns), fallback)
@@ -152,13 +160,13 @@ def _describe(
     assert isinstance(begun.begins, int)
     file = File(
         file=f"{begun.stem.rpartition('/')[2]}.{index + 1:03}{woven.form.suffix}",
-        frame=woven.begins - begun.begins,
+        frame=pauses.place(woven.begins, np.array(sound.left_out, np.int64).reshape(-1, 2)) - begun.begins,
         frames=woven.frames,
         bytes=woven.octets,
         sha256=woven.sha256,
         encoding=UNSET if woven.form.encoding == PCM16 else woven.form.encoding,
     )
-    return msgspec.structs.replace(begun, upto=upto, file=file, gaps=sound.gaps, problem=None)
+    return msgspec.structs.replace(begun, upto=upto, file=file, gaps=sound.gaps, problem=None, left_out=sound.left_out)
 
 
 def _publish(files: Files, parts: Sequence[PartKey], segment: Segment) -> Segment:

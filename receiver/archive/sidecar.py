@@ -77,10 +77,15 @@ class Gap(Struct, frozen=True):
 
 
 class Pause(Struct, frozen=True):
-    """A stretch in which recording was paused."""
+    """A stretch in which recording was paused: silence in the file, or (``frames`` 0) left out of it.
+
+    ``until`` is absent where the recording ended before it was resumed.
+    """
 
     frame: Count
     frames: Count
+    at: Moment = UNSET
+    until: Moment = UNSET
 
 
 class Digit(Struct, frozen=True, kw_only=True):
@@ -229,7 +234,8 @@ class Sidecar(Struct, frozen=True, kw_only=True):
 class Draft(Struct, frozen=True, kw_only=True):
     """What is known when a recording is asked for: made durable by rule C1, read again only after a power cut.
 
-    ``name`` is the pattern of ``[storage].name``; ``channels`` tell party, tap, codec and the announced source.
+    ``name`` is the pattern of ``[storage].name``, ``pause_as`` is ``[taps].pause_as``; ``channels`` tell party, tap,
+    codec and the announced source.
     """
 
     recording_id: str
@@ -242,6 +248,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     requested_at: Moment = UNSET
     name: str
     encoding: str = PCM16
+    pause_as: str = "silence"
     sample_rate: Annotated[int, Meta(ge=1)] = 8000
     software: Text = UNSET
     host: Text = UNSET

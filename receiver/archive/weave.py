@@ -61,6 +61,7 @@ class Woven:
     sha256: str  # of what was read back from the disk
     absent: tuple[Runs, ...]  # by channel, in frames of the part axis
     form: Form  # how it is written
+    left_out: Runs  # frames of the part axis that are not among the file's
 
 
 def weave(
@@ -72,11 +73,13 @@ def weave(
     cut_lead: bool,
     chunk_frames: int = CHUNK_FRAMES,
     forms: Sequence[Form] = (PCM16_WAV,),
+    paused: Runs | None = None,
 ) -> Woven | None:
     """Weave the frames ``[first, stop)`` = ``span`` of all tracks into ``target``, which is made anew.
 
     It is written in the first of the ``forms`` that holds the samples exactly. With ``cut_lead`` the file begins at the
-    earliest sample that came (rule A2); None if none did. What is absent at the end is kept. Raises ``OSError``, also
+    earliest sample that came (rule A2); None if none did. What is absent at the end is kept. Of the ``paused`` frames
+    those that are absent in all tracks are left out. Raises ``OSError``, also
     when the disk gives back something else than it got.
     """
     begins, stop = span
@@ -85,20 +88,51 @@ def weave(
         if found is None:
             return None
         begins = found
-    shape = Shape(stop - begins, len(tracks), rate)
+    left_out = _absent_in_all(files, tracks, paused, chunk_frames)
+    left_out = left_out[left_out[:, 1] > begins]
+    shape = Shape(stop - begins - int((left_out[:, 1] - left_out[:, 0]).sum()), len(tracks), rate)
     for form in forms:
         absent: list[list[Runs]] = [[np.empty((0, 2), np.int64)] for _ in tracks]
-        chunks = _chunks(files, tracks, (begins, stop), chunk_frames, absent)
+        chunks = _chunks(files, tracks, (begins, stop), chunk_frames, absent, left_out)
         written = form.write(files, target, shape, chunks)
         if written is not None:
-            return Woven(begins, shape.frames, *written, tuple(np.concatenate(pieces) for pieces in absent), form)
+            absences = tuple(np.concatenate(pieces) for pieces in absent)
+            return Woven(begins, shape.frames, *written, absences, form, left_out)
     raise ValueError("the last form must hold every sample")
 
 
+def _absent_in_all(files: Files, tracks: Sequence[Track], spans: Runs | None, chunk_frames: int) -> Runs:
+    """Return what of these runs is absent in every track."""
+    found = [np.empty((0, 2), np.int64)]
+    for first, stop in [] if spans is None else spans.tolist():
+        for frame in range(first, stop, chunk_frames):
+            sound = np.empty(min(chunk_frames, stop - frame), "<i2")
+            absent = np.ones(len(sound), np.bool_)
+            for track in tracks:
+                _read(files, track, frame, sound)
+                absent &= sound == ABSENT
+            found.append(runs(absent) + frame)
+    return np.concatenate(found)
+
+
+def _without(woven: Sound, frame: int, left_out: Runs) -> Sound:
+    """A chunk that begins at ``frame`` without the runs left out."""
+    stays = np.ones(len(woven), np.bool_)
+    for first, stop in (left_out - frame).tolist():
+        stays[max(first, 0) : max(stop, 0)] = False
+    return woven if stays.all() else woven[stays]
+
+
 def _chunks(
-    files: Files, tracks: Sequence[Track], span: tuple[int, int], chunk_frames: int, absent: Sequence[list[Runs]]
+    files: Files,
+    tracks: Sequence[Track],
+    span: tuple[int, int],
+    chunk_frames: int,
+    absent: Sequence[list[Runs]],
+    left_out: Runs,
 ) -> Iterator[Sound]:
-    """The frames of a span, int16[frames, channels]; what of them is absent (part frames) is put into ``absent``."""
+    """The frames of a span but for those left out, int16[frames, channels]; what of the span is absent (part frames) is
+    put into ``absent``."""
     for frame in range(*span, chunk_frames):
         woven = np.empty((min(chunk_frames, span[1] - frame), len(tracks)), "<i2")
         for track, own, into in zip(tracks, absent, woven.T, strict=True):
@@ -106,7 +140,7 @@ def _chunks(
             mask = into == ABSENT
             if mask.any():
                 own.append(runs(mask) + frame)
-        yield woven
+        yield _without(woven, frame, left_out)
 
 
 def _read(files: Files, track: Track, frame: int, into: Sound) -> None:

@@ -1,4 +1,4 @@
-"""``tapdeck tap start|open|list|show|stop|watch``."""
+"""``tapdeck tap start|open|list|show|stop|pause|resume|watch``."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from receiver.cli.common import Away, print_json, print_table, with_config, with
 
 @click.group()
 def command() -> None:
-    """Start, open, list, show, stop, watch taps."""
+    """Start, open, list, show, stop, pause, resume, watch taps."""
 
 
 def labels_of(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -159,6 +159,26 @@ def stop_tap(tap_id: str, wait: bool, url: str | None, config: Path | None, as_j
         recording = client.get(f"/v1/recordings/{quote(tap['recording_id'], safe='')}")
         tap["recording"] = {name: recording[name] for name in ("path", "file", "duration_s") if name in recording}
     _show(tap, as_json)
+
+
+@command.command("pause")
+@click.argument("tap_id")
+@with_daemon
+@with_config
+@with_json
+def pause_tap(tap_id: str, url: str | None, config: Path | None, as_json: bool) -> None:
+    """Record nothing from now on, until `tapdeck tap resume`. Twice is the same."""
+    _show(Client(config, url).post(f"/v1/taps/{quote(tap_id, safe='')}/pause"), as_json)
+
+
+@command.command("resume")
+@click.argument("tap_id")
+@with_daemon
+@with_config
+@with_json
+def resume_tap(tap_id: str, url: str | None, config: Path | None, as_json: bool) -> None:
+    """Record again what comes from now on. Twice is the same."""
+    _show(Client(config, url).post(f"/v1/taps/{quote(tap_id, safe='')}/resume"), as_json)
 
 
 @command.command("watch")

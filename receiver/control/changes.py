@@ -25,6 +25,12 @@ class Listener(Protocol):
     def source_changed(self, tap: Tap, seen: dict[str, Any]) -> None:
         """Another source is heard at a tap."""
 
+    def dtmf(self, tap: Tap, pressed: dict[str, Any]) -> None:
+        """A key was pressed."""
+
+    def turned(self, tap: Tap) -> None:
+        """A tap was paused or goes on."""
+
     def ready(self, tap: Tap, summary: Summary) -> None:
         """A recording is in ``ready/`` and in the ledger."""
 
@@ -57,6 +63,14 @@ class Changes:
             log.warning(news.event, tap=tap.id, recording=tap.recording_id, port=tap.port, seen=news.fields)
         if news.event == "source_changed" and self._listener is not None:
             self._listener.source_changed(tap, news.fields)
+        if news.event == "dtmf" and self._listener is not None:
+            self._listener.dtmf(tap, news.fields)
+
+    def turned(self, tap: Tap) -> None:
+        """It was paused, or goes on."""
+        log.info("tap paused" if tap.paused else "tap resumed", tap=tap.id, recording=tap.recording_id)
+        if self._listener is not None:
+            self._listener.turned(tap)
 
     def ready(self, tap: Tap, summary: Summary | None) -> None:
         """Its outcome is booked, after `tell`; ``summary`` of the recording, if there is one."""

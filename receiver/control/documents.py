@@ -27,6 +27,7 @@ def document(event: str, at_ns: int, **about: Any) -> bytes:
 def of_tap(row: TapRow) -> dict[str, Any]:
     """Who a tap is, and how it stands."""
     known = {name: getattr(row, name) for name in _OF_TAP}
+    known["paused"] = True if row.paused else None
     return {name: value for name, value in known.items() if value is not None} | {"labels": dict(row.labels)}
 
 

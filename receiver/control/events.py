@@ -19,8 +19,8 @@ from receiver.control.taps import State, Tap
 from receiver.ledger.rows import Summary
 
 NAMES: Final = (
-    "tap.requested", "tap.listening", "tap.receiving", "tap.source_changed", "tap.finished", "recording.ready",
-    "relay.up", "relay.down", "storage.low",
+    "tap.requested", "tap.listening", "tap.receiving", "tap.source_changed", "tap.dtmf", "tap.paused", "tap.resumed",
+    "tap.finished", "recording.ready", "relay.up", "relay.down", "storage.low",
 )  # fmt: skip
 """Those of the contract that this version has."""
 MOST_READERS: Final = 32
@@ -32,6 +32,7 @@ _OF_STATE: Final = {
     State.REQUESTED: "tap.requested", State.LISTENING: "tap.listening", State.RECEIVING: "tap.receiving",
     State.FINISHED: "tap.finished", State.FAILED: "tap.finished",
 }  # fmt: skip
+
 
 class Told(NamedTuple):
     """One event: its name, and a JSON document that says ``event``, ``at`` and what it is about."""
@@ -113,6 +114,14 @@ class Events:
     def source_changed(self, tap: Tap, seen: dict[str, Any]) -> None:
         """Another source is heard at a tap (rule B5); ``seen``: its address and port."""
         self.tell("tap.source_changed", lambda: {"tap": of_tap(row(tap, None)), "seen": seen})
+
+    def dtmf(self, tap: Tap, pressed: dict[str, Any]) -> None:
+        """A key was pressed (rule A8); ``pressed``: the digit, and for how many ms it was held."""
+        self.tell("tap.dtmf", lambda: {"tap": of_tap(row(tap, None)), "dtmf": pressed})
+
+    def turned(self, tap: Tap) -> None:
+        """A tap was paused or goes on."""
+        self.tell("tap.paused" if tap.paused else "tap.resumed", lambda: {"tap": of_tap(row(tap, None))})
 
     def ready(self, tap: Tap, summary: Summary) -> None:
         """A recording's names are in ``ready/`` and in the ledger (rule C4)."""

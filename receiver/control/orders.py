@@ -28,7 +28,14 @@ def opening(tap: Tap) -> link.Open:
         direction=wish.direction,
         layout=wish.layout,
         control_id=control_id(tap),
+        turns=tap.turns,
+        turned_ns=list(tap.turned_ns),
     )
+
+
+def pausing(tap: Tap) -> link.Pause:
+    """When it was paused and resumed."""
+    return link.Pause(tap.slot, tap.recording_id, tap.turns, list(tap.turned_ns))
 
 
 def control_id(tap: Tap) -> str | None:
@@ -98,4 +105,6 @@ def seat(tap: Tap) -> Seat:
         secret=tap.secret_digest,
         uri=tap.uri_digest,
         law=tap.wish.law,
+        turns=tap.turns,
+        turned_ns=list(tap.turned_ns),
     )

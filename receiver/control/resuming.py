@@ -47,6 +47,8 @@ def tap_of(row: TapRow, limits: Limits, now_ns: int, unix_ns: int) -> Tap | None
         listening_unix_ns=row.listening_ns,
         receiving_unix_ns=row.receiving_ns,
         heard_ns=now_ns if state is State.RECEIVING else None,
+        turns=row.seat.turns,
+        turned_ns=list(row.seat.turned_ns),
         ending=row.ending,
         problem=row.problem,
     )

@@ -21,6 +21,7 @@ from receiver.control import orders, secret
 from receiver.control.booking import Booking, Result
 from receiver.control.changes import Changes
 from receiver.control.means import Attendant, Berth, Means, NotNow, TapFailed
+from receiver.control.pausing import Pausing
 from receiver.control.places import Places
 from receiver.control.resuming import RESTARTED
 from receiver.control.taps import SECOND, Ending, Event, Limits, State, Tap, Wish, Word, due, opening_ns
@@ -43,6 +44,7 @@ class Roster:
         self._secrets: dict[str, Tap] = {}  # by digest
         self._attendant: Attendant | None = None
         self._changes = Changes(means.events)
+        self.pausing = Pausing(means, self._changes)
         self._asking = 0  # taps whose ledger row is being written
         self._fewer = asyncio.Event()
         self._shut: tuple[str, str] | None = None
@@ -305,6 +307,8 @@ class Roster:
         elif news.event == "receiving":
             if self._first(tap, news.at_ns):
                 self._note((tap, news.at_ns))
+        elif news.event == "turned":
+            self.pausing.learn(tap, news)
         else:
             self._changes.happened(tap, news)
 
@@ -316,14 +320,12 @@ class Roster:
 
     def _first(self, tap: Tap, at_unix_ns: int) -> bool:
         """A packet of the source came; return whether that is news."""
-        if not self._move(tap, Event.FIRST_PACKET):
-            return False
-        tap.receiving_unix_ns = at_unix_ns
-        return True
+        if is_news := self._move(tap, Event.FIRST_PACKET):
+            tap.receiving_unix_ns = at_unix_ns
+        return is_news
 
     def _report(self, worker: int, report: link.Report) -> None:
-        now_ns = self._means.clock_ns()
-        self._reported_ns[worker] = now_ns
+        self._reported_ns[worker] = now_ns = self._means.clock_ns()
         moved = []
         for slot, recording_id, first_unix_ns, heard_unix_ns, counts in orders.reported(report):
             tap = self._places.at(worker, slot)

@@ -203,9 +203,16 @@ class Tap:
     heard_ns: int | None = None  # the newest packet of the source
     heard_unix_ns: int | None = None
     counts: Counts = field(default_factory=Counts)
+    turns: int = 0  # how often it was paused or resumed, in turn
+    turned_ns: list[int] = field(default_factory=list)  # the latest of them, oldest first, by the machine's clock
     ending: str | None = None
     outcome: str | None = None
     problem: Problem | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing that comes is recorded. No state of its own: it is heard, and may end, all the same."""
+        return self.turns % 2 == 1
 
     def meet(self, event: Event, now_ns: int) -> bool:
         """Move as the table says; False where it says nothing."""

@@ -48,6 +48,7 @@ def configure(settings: Settings, index: int, slots: int, kept: bool = False) ->
         directory=str(storage.path),
         name=storage.name,
         encoding=storage.encoding,
+        pause_as=settings.taps.pause_as,
         policy=media.source,
         allow=list(media.allow),
         events_payload_type=media.events_payload_type,
@@ -55,6 +56,7 @@ def configure(settings: Settings, index: int, slots: int, kept: bool = False) ->
         kept=kept,
         reserve_octets=storage.reserve_octets if index == 0 else 0,
         keep_ns=storage.keep_ns if index == 0 else 0,
+        mask_dtmf=settings.taps.mask_dtmf,
     )
 
 

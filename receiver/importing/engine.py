@@ -115,7 +115,8 @@ class Engine:
             anchor_frame=self._horizon, anchor_ns=int(picture.row["anchor_wall_ns"]) if heard else None,
             first_packet_ns=int(picture.tap["first_wall_ns"]) if heard else None, ended_ns=wall_ns, ending=ending,
             channels=(told(story.channel(picture, notes, one.draft.channels[0])),),
-            stretches=tuple(story.stretches(notes)), faults=(*story.faults(picture, len(notes)), *faults),
+            stretches=tuple(story.stretches(notes)), dtmf=story.digits(notes), noise=story.noises(notes),
+            faults=(*story.faults(picture, len(notes)), *faults),
             problem=story.nothing(picture),
         )  # fmt: skip
         one.part.close()

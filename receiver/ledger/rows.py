@@ -22,8 +22,9 @@ class Seat(Struct, frozen=True, kw_only=True):
     """What the next daemon needs to go on with a tap that lives (rule D7), beside what its row says.
 
     ``announced`` is the sender's address and port, 0 for any. Of secrets only the SHA-256 is kept: ``secret`` of a
-    callback's path, ``uri`` of a WebSocket's. ``law`` is the payload type. Read by other versions: fields are only
-    added, each with a default.
+    callback's path, ``uri`` of a WebSocket's. ``turns``: how often it was paused or resumed; ``turned_ns``: the latest
+    of these instants, monotonic. ``law`` is the payload type. Read by other versions: fields are only added, each with
+    a default.
     """
 
     worker: int = 0
@@ -38,6 +39,13 @@ class Seat(Struct, frozen=True, kw_only=True):
     secret: str | None = None
     uri: str | None = None
     law: int | None = None
+    turns: int = 0
+    turned_ns: list[int] = []
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is recorded."""
+        return self.turns % 2 == 1
 
 
 class TapRow(Struct, frozen=True, kw_only=True):
@@ -66,6 +74,11 @@ class TapRow(Struct, frozen=True, kw_only=True):
     outcome: str | None = None
     problem: Problem | None = None
     seat: Seat | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether it lives and nothing that comes is recorded."""
+        return self.outcome is None and self.seat is not None and self.seat.paused
 
 
 class Summary(Struct, frozen=True, kw_only=True):

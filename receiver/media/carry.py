@@ -37,9 +37,9 @@ class Carry:
         streams = np.flatnonzero((live.streams["tap"] == slot) & (live.streams["role"] != Role.FREE)).tolist()
         numbers = {row: number for number, row in enumerate(rows)}
         order = {stream: number for number, stream in enumerate(streams)}
-        tap = _plain(live.taps, slot)
+        tap = _plain(live.taps, slot) | _plain(live.taps_aside, slot)
         tap["row"], tap["stream"] = numbers.get(tap["row"], NOBODY), order.get(tap["stream"], NOBODY)
-        carried = [_plain(live.streams, stream) for stream in streams]
+        carried = [_plain(live.streams, stream) | _plain(live.streams_aside, stream) for stream in streams]
         for stream in carried:
             stream["row"] = numbers.get(stream["row"], NOBODY)
         return {"tap": tap, "rows": [self._row(row) for row in rows], "streams": carried}
@@ -61,6 +61,7 @@ class Carry:
             raise ValueError("no stream is left for it")
         state.wipe("taps", slot)
         _fill(now.taps, slot, carried["tap"])
+        _fill(now.taps_aside, slot, carried["tap"])
         now.taps["row"][slot] = _chosen(rows, carried["tap"]["row"])
         now.taps["stream"][slot] = _chosen(streams, carried["tap"]["stream"])
         for row, told in zip(rows, carried["rows"], strict=True):
@@ -68,6 +69,7 @@ class Carry:
         for stream, told in zip(streams, carried["streams"], strict=True):
             state.wipe("streams", stream)
             _fill(now.streams, stream, told)
+            _fill(now.streams_aside, stream, told)
             now.streams["tap"][stream], now.streams["row"][stream] = slot, _chosen(rows, told["row"])
 
     def _row(self, row: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from receiver.media import lines
 from receiver.media.columns import CLOCK_RATE, FAR, NS_PER_SAMPLE, SEEN_WORDS, NoteKind, Role
+from receiver.media.holes import Holes
 from receiver.media.journal import Journal
 from receiver.media.state import State
 from receiver.media.timeline import Timeline
@@ -54,7 +55,7 @@ class Clock:
 
     def __init__(self, state: State, timeline: Timeline, journal: Journal, horizon: int) -> None:
         self._state, self._timeline, self._journal = state, timeline, journal
-        self.horizon = horizon
+        self.horizon, self.holes = horizon, Holes(state, timeline, journal)
 
     def begin(self, stream: int, packet: Packet) -> None:
         """Seed a new stream, in an empty row, with its first packet; it is counted and placed later."""
@@ -69,6 +70,7 @@ class Clock:
         record["envelope_second"] = packet.arrival_ns // 1_000_000_000
         record["line_sequence"] = FAR
         if packet.kind == Verdict.ACCEPTED:
+            record["timestamp"], record["step"] = timestamp - packet.size, packet.size  # as if one came before
             self._open(record, packet.sequence16, timestamp, packet)
 
     def follow(self, stream: int, packet: Packet) -> Place:
@@ -76,8 +78,10 @@ class Clock:
         record = self._state.now.streams[stream]
         sequence = int(widen(int(record["statistics"]["highest_sequence"]), packet.sequence16, 16))
         timestamp = lines.widened(record, int(record["timestamp"]), packet.timestamp32)
+        before = self.holes.newest(stream)
         if packet.kind != Verdict.ACCEPTED:
-            self._count(record, sequence)
+            if self._count(record, sequence):
+                self.holes.quiet(stream, sequence, before)
             record["heard_ns"] = max(int(record["heard_ns"]), packet.arrival_ns)
             return Place(packet.kind, 0, False, sequence, timestamp)
         newest = sequence > record["statistics"]["highest_sequence"]
@@ -88,10 +92,14 @@ class Clock:
         fresh = self._count(record, sequence)
         record["heard_ns"] = max(int(record["heard_ns"]), packet.arrival_ns)
         if verdict == Verdict.LATE_LOST:
+            self.holes.spoil(stream, sequence)
             return Place(verdict if fresh else Verdict.ACCEPTED, 0, False, sequence, timestamp)
         if newest:
             record["timestamp"], record["arrival_ns"] = position - int(record["offset"]), packet.arrival_ns
-        record["step"], record["longest"] = packet.size, max(int(record["longest"]), packet.size)
+            record["step"] = packet.size
+        record["longest"] = max(int(record["longest"]), packet.size)
+        if fresh:
+            self.holes.spoke(stream, sequence, position, packet.size, before)
         self._time(record, stream, position, packet, newest)
         return Place(Verdict.ACCEPTED, position, fresh, sequence, timestamp)
 
@@ -200,7 +208,7 @@ class Clock:
             return Verdict.EPOCH_LIMIT, 0
         self._turn(record, row, sequence, timestamp, position, more)
         record["envelope"], record["transit"] = FAR, np.nan
-        self.note(stream, position, timestamp, packet.wall_ns, target - edge)
+        self.note(stream, position, timestamp, packet.wall_ns)  # whether the time between was silence: `holes`
         return Verdict.ACCEPTED, position
 
     def _stretch(self, record: Any, row: int, sequence: int, timestamp: int, size: int) -> int:
@@ -292,6 +300,7 @@ class Clock:
             return
         if self.epoch(int(record["tap"]), packet.arrival_ns):
             self._timeline.splice(row, int(record["run_position"]), stood)
+            self.holes.moved(stream, int(record["run_position"]))
             record["envelope"][record["envelope"] != FAR] += stood
             record["transit"] = np.nan
             first_wall_ns = packet.wall_ns - (packet.arrival_ns - int(record["run_arrival_ns"]))

@@ -6,7 +6,9 @@ row that is drained; a stream on probation has a row of its own. Positions are s
 the *frame* of a position in the part is ``position + shift``, and the shift grows at a *splice*, where time went on
 and no sample came (rules A7, A10, A11, A17).
 
-What must survive a worker is a column here, or can be derived from the parts (rule K8).
+What must survive a worker is a column here, or can be derived from the parts (rule K8). What the ordinary path does
+not look at lies beside it in tables of its own, the **asides** of taps and streams: records are copied whole with each
+turn, and how far apart they lie is most of what they cost.
 """
 
 from enum import IntEnum
@@ -21,6 +23,10 @@ ENVELOPE_SECONDS = 10  # rule A17: lower envelope = smallest transit of the last
 PROBATION_PACKETS = 8  # the longest proof that a policy asks for (rule B5)
 SPLICES = 12  # on one row at a time between cleared and edge; at most 8 epochs a minute (rule A11) and a few pauses
 VERDICTS = 32  # room for every wire.rtp.Verdict
+KEYS = 4  # of a stream that are remembered (rule A8)
+HOLES = 6  # of a stream that are remembered until their numbers are there (rule A7)
+TURNS = 16  # of a tap that are remembered for packets that wait in its socket: instants of pause and resume in turn
+PAUSES = TURNS // 2
 EARLIER_LINES = 3  # lines of a stream's clock that are remembered beside the present one, for packets under way
 UNKNOWN = np.iinfo(np.int64).min
 FAR = np.int64(1) << 60  # larger than any transit
@@ -85,7 +91,11 @@ class NoteKind(IntEnum):
     SOURCE = 3
     STRETCH = 4
     ROLL = 5
-    DECODER = 6
+    KEY = 6
+    NOISE = 7
+    PAUSE = 10
+    RESUME = 11
+    DECODER = 20
 
 
 ADDRESS = np.dtype([("high", "u8"), ("low", "u8"), ("port", "u2")], align=True)
@@ -121,6 +131,7 @@ TAP = np.dtype(
         ("source", ADDRESS),  # latched
         ("stream", "i4"),  # the live one, -1 before the latch
         ("row", "i4"),
+        ("turns", "i4"),  # how often it was paused or resumed: an odd number is a paused tap
         ("port", "u2"),
         ("moves", "u4"),  # latches after the first
         ("answered_ns", "i8"),  # monotonic; reading began
@@ -133,6 +144,7 @@ TAP = np.dtype(
         ("epochs", "i8"),
         ("epoch_window_ns", "i8"),  # start of the minute that is being counted (rule A11)
         ("epoch_count", "i4"),
+        ("stretch_frame", "i8"),  # up to where its notes of silence are accounted for
         ("segment", "i4"),  # rule C7
         ("segment_frame", "i8"),
         ("segment_before", "i8"),  # where the segment before it began
@@ -143,6 +155,17 @@ TAP = np.dtype(
     ],
     align=True,
 )
+
+TAP_ASIDE = np.dtype(
+    [
+        ("turned_ns", "i8", (TURNS,)),  # monotonic; turn n of `turns` lies at n modulo `TURNS`
+        ("turned_wall_ns", "i8", (TURNS,)),
+        ("pause_frame", "i8", (PAUSES,)),  # what pause n left absent, at n modulo `PAUSES`
+        ("pause_end", "i8", (PAUSES,)),  # FAR: it goes on
+    ],
+    align=True,
+)
+"""More of a tap, off the ordinary path."""
 
 LINE = np.dtype(
     [
@@ -156,6 +179,33 @@ LINE = np.dtype(
     align=True,
 )
 """A run of a stream's clock that is over: ``position = timestamp + offset`` held from ``sequence`` on."""
+
+HOLE = np.dtype(
+    [
+        ("low", "i8"),  # sequence number of the speech before
+        ("high", "i8"),  # of the speech behind; equal: no hole
+        ("begin", "i8"),  # positions
+        ("end", "i8"),
+        ("solid", "i8"),  # all numbers from low to this one came
+        ("noted", "i8"),  # 1: it is told, or never will be
+    ],
+    align=True,
+)
+"""Time between two neighbouring packets of speech (rule A7)."""
+
+KEY = np.dtype(
+    [
+        ("timestamp", "i8"),  # widened, its start
+        ("frame", "i8"),
+        ("event", "i8"),
+        ("duration", "i8"),
+        ("state", "i8"),  # 0 none, 1 open, 2 ended, 3 told
+        ("born_ns", "i8"),  # arrival of its first packet
+        ("heard_ns", "i8"),  # of its last
+    ],
+    align=True,
+)
+"""A key that was pressed (rule A8)."""
 
 STREAM = np.dtype(
     [
@@ -172,7 +222,8 @@ STREAM = np.dtype(
         ("statistics", STATISTICS),
         ("timestamp", "i8"),  # widened, of the packet with the highest sequence number
         ("arrival_ns", "i8"),  # of the same packet
-        ("step", "i8"),  # samples per packet, the last one seen
+        ("step", "i8"),  # samples of that packet
+        ("watch", "i8"),  # packets with a number below it may part a hole (rule A7)
         ("longest", "i8"),  # samples of the longest packet so far
         ("offset", "i8"),  # position = timestamp + offset on the present line
         ("line_sequence", "i8"),  # first packet of the present line; FAR: no speech came yet, there is no line
@@ -198,6 +249,26 @@ STREAM = np.dtype(
     ],
     align=True,
 )
+
+STREAM_ASIDE = np.dtype(
+    [
+        ("held", "i8"),  # 1: behind the newest speech came packets that are none
+        ("held_sequence", "i8"),
+        ("held_end", "i8"),
+        ("held_solid", "i8"),
+        ("keys", KEY, (KEYS,)),
+        ("key_ns", "i8"),  # arrival of the last packet that tells a key or noise, 0 never
+        ("note_ns", "i8"),  # up to when its notes of both are accounted for
+        ("withheld", "i8"),  # widened timestamp of the newest key that is none of the recording (a pause)
+        ("withheld_ns", "i8"),  # arrival of its last packet, 0 never
+        ("noise_known", "i8"),
+        ("noise_frame", "i8"),
+        ("noise_level", "i8"),  # dBov, of the newest comfort noise
+        ("holes", HOLE, (HOLES,)),  # the latest first
+    ],
+    align=True,
+)
+"""More of a stream, off the ordinary path: it is read packet by packet where one of these changes."""
 
 ROW = np.dtype(
     [
@@ -234,9 +305,7 @@ WORLD = np.dtype(
     align=True,
 )
 
-PATCH = np.dtype(
-    [("tap", "i4"), ("count", "i4"), ("frame", "i8"), ("samples", "i2", (LONGEST_PACKET,))], align=True
-)
+PATCH = np.dtype([("tap", "i4"), ("count", "i4"), ("frame", "i8"), ("samples", "i2", (LONGEST_PACKET,))], align=True)
 """One packet that came after its block was cut off (rule K6)."""
 
 NOTE = np.dtype(
@@ -245,6 +314,7 @@ NOTE = np.dtype(
         ("reason", "u1"),
         ("law", "u1"),
         ("trust", "u1"),
+        ("value", "i2"),  # the key, or the level of noise in dBov
         ("channel", "i4"),
         ("ssrc", "u4"),
         ("frame", "i8"),

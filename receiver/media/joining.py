@@ -10,7 +10,9 @@ from receiver.media import lines
 from receiver.media.census import NOBODY, Census
 from receiver.media.clock import MARGIN, Clock, Packet
 from receiver.media.columns import FAR, NoteKind, Role
+from receiver.media.holes import Holes
 from receiver.media.journal import Journal
+from receiver.media.keys import Keys
 from receiver.media.state import State
 from receiver.media.timeline import Timeline
 from receiver.wire.rtp import Verdict
@@ -23,7 +25,7 @@ class Joining:
 
     def __init__(self, state: State, timeline: Timeline, journal: Journal, clock: Clock) -> None:
         self._state, self._timeline, self._journal, self._clock = state, timeline, journal, clock
-        self.census = Census(state)
+        self.census, self.keys = Census(state), Keys(state, timeline, journal)
 
     def spare_row(self) -> int:
         """A row that may be handed out in this turn, its memory allocated; −1: none."""
@@ -77,6 +79,7 @@ class Joining:
             timestamp = int(record["line_timestamp"])
             wall_ns = int(now.rows["anchor_wall_ns"][row])
             self._clock.note(stream, timestamp + int(record["offset"]), timestamp, wall_ns)
+        self._clock.holes.settle(stream)
 
     def join(self, stream: int, tap: int) -> Verdict:
         """Rules A11, B5: go on in the tap's row, anchored by arrival. Not ACCEPTED: no room or no epoch is left now."""
@@ -108,6 +111,7 @@ class Joining:
         timestamp = int(record["line_timestamp"])
         wall_ns = int(now.rows["anchor_wall_ns"][mine])
         self._clock.note(stream, timestamp + int(record["offset"]), timestamp, wall_ns, target - edge)
+        self._clock.holes.settle(stream)
         return Verdict.ACCEPTED
 
     def retire(self, stream: int, limit: int | None = None) -> None:
@@ -179,5 +183,8 @@ class Joining:
         record = self._state.now.streams[stream]
         record["row"] = row
         lines.shift(record, delta)
+        aside = self._state.now.streams_aside[stream]
+        Holes.shift(aside, delta)
+        self.keys.shift(aside, row, delta)
         record["envelope"][record["envelope"] != FAR] -= delta
         record["transit"] -= delta

@@ -15,14 +15,16 @@ from receiver.media.columns import VERDICTS, Flaw, Role
 from receiver.media.joining import Joining
 from receiver.media.journal import Journal
 from receiver.media.packets import PacketRows
+from receiver.media.pauses import FORGOTTEN, Pauses
 from receiver.media.sources import News, Packets, Source, Sources
 from receiver.media.state import State
 from receiver.media.streams import LONGEST_RUN, Heard, Streams, runs
 from receiver.media.timeline import Timeline
-from receiver.wire import g711, opus, rtp
+from receiver.wire import events, g711, opus, rtp
 from receiver.wire.rtp import Verdict
 
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 MOST_SIZES = 8  # rule A9: groups of equal length per batch; the rest one by one
 
 
@@ -47,16 +49,20 @@ class Turn(NamedTuple):
     octets: Ints  # of each payload; where it is G.711 that is its size in samples as well
     now_ns: int
     wall_offset_ns: int
+    kept_out: tuple[Bools, Ints] | None  # came inside a pause, and inside which
 
 
 class Pipeline:
     """One turn after the other over a state."""
 
-    def __init__(self, state: State, horizon: int, kinds: NDArray[np.uint8], allow: list[str]) -> None:
-        self.state, self._kinds = state, kinds
+    def __init__(
+        self, state: State, horizon: int, kinds: NDArray[np.uint8], allow: list[str], mask_dtmf: bool = False
+    ) -> None:
+        self.state, self._kinds, self._mask_dtmf = state, kinds, mask_dtmf
         self.timeline, self.journal, self.streams = Timeline(state), Journal(state), Streams(state)
         self.clock = Clock(state, self.timeline, self.journal, horizon)
         self.joining = Joining(state, self.timeline, self.journal, self.clock)
+        self.pauses = Pauses(state, self.timeline, self.clock, self.journal, self.joining.keys)
         self.sources = Sources(state, self.journal, self.clock, self.joining, allow)
         if not state.fresh:
             self.timeline.blank_ahead()  # the slab in hand, run again, puts its part there anew
@@ -72,12 +78,19 @@ class Pipeline:
         news, self.sources.news = self.sources.news, []
         return news
 
+    def hidden(self, datagrams: Datagrams) -> Bools:
+        """Which datagrams must not be kept as evidence: those that came inside a pause, and masked keys."""
+        kept_out = self.pauses.inside(datagrams.tap, datagrams.arrival_ns)
+        masked = self._mask_dtmf & (self._kinds[datagrams.octets[:, 1] & 0x7F] == Verdict.EVENT)
+        return np.asarray(masked if kept_out is None else masked | kept_out[0])
+
     def _step(self, datagrams: Datagrams, now_ns: int, wall_offset_ns: int) -> None:
         batch = rtp.parse(datagrams.octets, datagrams.size, self._kinds)
         octets = batch.payload_size
         if self.state.now.world["opus"][0]:
             batch = self.timeline.packets.measure(datagrams.octets, datagrams.tap, batch)
-        turn = Turn(datagrams, batch, batch.verdict.copy(), octets, now_ns, wall_offset_ns)
+        kept_out = self.pauses.inside(datagrams.tap, datagrams.arrival_ns)
+        turn = Turn(datagrams, batch, batch.verdict.copy(), octets, now_ns, wall_offset_ns, kept_out)
         stream = self._match(turn)
         known = np.flatnonzero(stream >= 0)
         if known.size:
@@ -172,10 +185,13 @@ class Pipeline:
 
     def _follow(self, heard: Heard, k: int, turn: Turn) -> tuple[int, bool]:
         """One packet that is not in plain order, or of a stream that is not live."""
+        self.state.touch("streams_aside", int(heard.stream[k]))
         at, stream, sequence16, timestamp32, arrival_ns, size, kind = (int(column[k]) for column in heard)
         packet = Packet(sequence16, timestamp32, arrival_ns, size, kind, arrival_ns + turn.wall_offset_ns)
         place = self.clock.follow(stream, packet)
         turn.verdict[at] = place.verdict
+        if kind != Verdict.ACCEPTED and place.verdict == kind:
+            self._note_side(stream, place.timestamp, turn, at)
         record = self.state.now.streams[stream]
         if place.fresh:
             row = int(record["row"])
@@ -186,6 +202,30 @@ class Pipeline:
         if record["role"] == Role.PROBATION and (place.fresh or place.verdict == kind != Verdict.ACCEPTED):
             self.sources.testify(stream, place.sequence, place.timestamp, arrival_ns)
         return place.position, place.fresh
+
+    def _note_side(self, stream: int, timestamp: int, turn: Turn, at: int) -> None:
+        """What is no speech is told beside it. Of a masked key (rule A8), and of what came inside a pause, nothing is
+        read, so it is written nowhere."""
+        batch, keys, arrival_ns = turn.batch, self.joining.keys, int(turn.datagrams.arrival_ns[at])
+        is_key = batch.verdict[at] == Verdict.EVENT
+        muted, pause = (False, FORGOTTEN) if turn.kept_out is None else (column[at] for column in turn.kept_out)
+        if muted or (is_key and self._mask_dtmf):
+            if is_key and not self._mask_dtmf:
+                keys.withhold(stream, timestamp, arrival_ns)
+            return
+        start = int(batch.payload_at[at])
+        payload = turn.datagrams.octets[at, start : start + min(int(batch.payload_size[at]), events.OCTETS)]
+        if not is_key:
+            keys.noise(stream, timestamp, events.noise_level(int(payload[0])), arrival_ns)
+        elif payload.size == events.OCTETS:
+            event, ended, duration = (column[0].item() for column in events.read(payload[None]))
+            if self.state.now.streams["opus"][stream]:  # the clock of its timestamps
+                duration //= opus.TICKS
+            late = pause != FORGOTTEN and self.pauses.outlasted(stream, int(pause), timestamp, duration, arrival_ns)
+            if late or keys.is_withheld(stream, timestamp, arrival_ns):
+                keys.withhold(stream, timestamp, arrival_ns)
+            else:
+                self.sources.pressed(keys.press(stream, timestamp, event, ended, duration, arrival_ns))
 
     def _write(self, heard: Heard, position: Ints, turn: Turn) -> None:
         """Decode and put every packet at its place; what came after its block goes through the patch log (rule K6)."""
@@ -199,8 +239,14 @@ class Pipeline:
         row = self.state.now.streams["row"][heard.stream].astype(np.int64)
         self.state.now.streams["law"][heard.stream] = law
         np.maximum.at(rows["edge"], row, position + heard.size)
+        if turn.kept_out is not None:
+            muted, pause = turn.kept_out[0][heard.at], turn.kept_out[1][heard.at]
+            self.pauses.cover(row[muted], position[muted], heard.size[muted], pause[muted])
+            heard, position, row, law = heard.take(~muted), position[~muted], row[~muted], law[~muted]
+            if not heard.at.size:
+                return
         late = position < rows["playout"][row]
-        if packed[0]:
+        if law[0] >= opus.DYNAMIC:
             self._pack(heard.at[~late], row[~late], position[~late], turn)
         if (heard.size == heard.size[0]).all() and not late.any():
             self.timeline.place(row, position, self._sound(heard.at, law, int(heard.size[0]), turn))

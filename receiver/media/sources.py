@@ -18,6 +18,7 @@ from receiver.media.clock import SLACK, Clock, Packet
 from receiver.media.columns import ADDRESS, FAR, NS_PER_SAMPLE, Flaw, NoteKind, Policy, Role, TapState, Trust
 from receiver.media.joining import Joining
 from receiver.media.journal import Journal
+from receiver.media.keys import Pressed
 from receiver.media.proof import Evidence, consistent, in_sequence
 from receiver.media.state import State
 from receiver.media.streams import FAR_SEQUENCE
@@ -47,11 +48,12 @@ class Claim(NamedTuple):
 
 
 class News(NamedTuple):
-    """Something that the worker acts on or tells: receiving, source_changed, source_conflict, silent, epoch."""
+    """Something that the worker acts on or tells: receiving, source_changed, source_conflict, silent, epoch, dtmf."""
 
     tap: int
     event: str
     source: Source
+    pressed: Pressed | None = None
 
 
 class Packets(NamedTuple):
@@ -241,6 +243,7 @@ class Sources:
         now = self._state.now
         self._state.touch("taps", tap)
         self._state.touch("streams", stream)
+        self._state.touch("streams_aside", stream)
         record = now.taps[tap]
         before = Source.read(record["source"]) if record["first_ns"] else NOWHERE
         if not record["first_ns"] or now.rows["low"][record["row"]] == FAR:
@@ -292,6 +295,9 @@ class Sources:
         """The tap's last drain follows: what was proved and waited to take over is heard now."""
         for stream in self._joining.census.of(tap):
             self.judge(stream, now_ns, wall_ns, last_call=True)
+            if self._state.now.streams["role"][stream] >= Role.LIVE:
+                self._state.touch("streams_aside", stream)
+                self.pressed(self._joining.keys.settle(stream))
 
     def review(self, now_ns: int, wall_ns: int) -> None:
         """What time alone decides: candidates that wait or are too old, streams long past, clocks that stood last."""
@@ -303,6 +309,9 @@ class Sources:
                 since_ns = max(int(streams["born_ns"][stream]), int(now.taps["answered_ns"][streams["tap"][stream]]))
                 if now_ns - since_ns >= PROBATION_NS:
                     self._give_up(stream)
+        for stream in self._joining.keys.waiting():
+            self._state.touch("streams_aside", stream)
+            self.pressed(self._joining.keys.settle(stream, now_ns))
         long_past = (streams["role"] == Role.PAST) & (now_ns - streams["heard_ns"] > PAST_NS)
         for stream in np.flatnonzero(long_past).tolist():
             self._joining.bury(stream)
@@ -321,6 +330,11 @@ class Sources:
             self._state.touch("taps", tap)
             taps["flaws"][tap] |= Flaw.CONFLICT
         self._joining.discard(stream)
+
+    def pressed(self, keys: list[Pressed]) -> None:
+        """Tell of keys."""
+        taps = self._state.now.taps
+        self.news += [News(key.tap, "dtmf", Source.read(taps["source"][key.tap]), key) for key in keys]
 
     def _say(self, tap: int, event: str, source: Source) -> None:
         self.news.append(News(tap, event, source))

@@ -24,9 +24,14 @@ MAGIC = b"TAPDECK\0"
 MEANING = 1  # to be raised when a column comes to mean something else; where it lies is told by the types themselves
 PAGE = 4_096
 
-_TABLES = (columns.TAP, columns.STREAM, columns.ROW, columns.WORLD, columns.PATCH, columns.NOTE_SLOT)
+_TABLES = (
+    columns.TAP, columns.STREAM, columns.ROW, columns.WORLD, columns.PATCH, columns.NOTE_SLOT, columns.TAP_ASIDE,
+    columns.STREAM_ASIDE,
+)  # fmt: skip
 LAYOUT = MEANING << 32 | zlib.crc32(repr([table.descr for table in _TABLES]).encode())
 """Which memory this version understands: a change of any column's name, type or place makes another number."""
+ASIDES = {"taps": "taps_aside", "streams": "streams_aside"}
+"""What lies beside the records of a table, row by row."""
 
 _HEADER = np.dtype([("magic", "S8"), ("layout", "i8"), ("shape", "i8", (8,)), ("generation", "i8")], align=True)
 _CURSORS = ("cleared", "committed", "written", "allocated")
@@ -81,6 +86,8 @@ class Columns(NamedTuple):
     streams: Records
     rows: Records
     world: Records
+    taps_aside: Records
+    streams_aside: Records
 
 
 class State:
@@ -111,8 +118,8 @@ class State:
         self.packets: NDArray[np.uint8] = view("packets").reshape(shape.rows, -1)
         self._extents = {name: (sections[name][0], size) for name, size in
                          (("ring", shape.row_octets), ("packets", shape.packed_octets))}  # fmt: skip
-        self._touched: dict[str, list[NDArray[np.intp]]] = {"taps": [], "streams": [], "rows": []}
-        self._touched_one: dict[str, list[int]] = {"taps": [], "streams": [], "rows": []}
+        self._touched: dict[str, list[NDArray[np.intp]]] = {t: [] for t in Columns._fields if t != "world"}
+        self._touched_one: dict[str, list[int]] = {t: [] for t in Columns._fields if t != "world"}
         self.turn = 0  # grows with every turn, committed or not: what was derived for one turn holds no longer
         self.fresh = bytes(self._header["magic"][0]) == b""
         if self.fresh:
@@ -126,16 +133,18 @@ class State:
         return int(self._header["generation"][0])
 
     def touch(self, table: str, which: NDArray[Any] | list[int] | int) -> None:
-        """Say that rows of ``taps``, ``streams`` or ``rows`` were, or will be, written in this turn."""
+        """Say that rows of a table, by its name in `Columns`, were, or will be, written in this turn."""
         if isinstance(which, int):
             self._touched_one[table].append(which)
         else:
             self._touched[table].append(np.atleast_1d(np.asarray(which, np.intp)))
 
     def wipe(self, table: str, which: int) -> None:
-        """Make one record of the present turn all zero, and touch it."""
-        self.touch(table, which)
-        self._opaque[(self.generation + 1) & 1][table][which : which + 1].view(np.uint8)[:] = 0
+        """Make one record of the present turn all zero, with its aside, and touch it."""
+        for each in (table, ASIDES.get(table)):
+            if each is not None:
+                self.touch(each, which)
+                self._opaque[(self.generation + 1) & 1][each][which : which + 1].view(np.uint8)[:] = 0
 
     def commit(self) -> None:
         """End the turn: from the store of the generation on, it has happened (rule K3)."""
@@ -223,6 +232,8 @@ def _plan(shape: Shape) -> tuple[dict[str, tuple[int, np.dtype[Any], int]], int]
             (f"streams{side}", columns.STREAM, shape.streams),
             (f"rows{side}", columns.ROW, shape.rows),
             (f"world{side}", columns.WORLD, 1),
+            (f"taps_aside{side}", columns.TAP_ASIDE, shape.taps),
+            (f"streams_aside{side}", columns.STREAM_ASIDE, shape.streams),
         ]
     wanted += [(name, word, shape.rows) for name in _CURSORS] + [(name, word, 1) for name in _LOG_CURSORS]
     wanted += [

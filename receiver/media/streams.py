@@ -72,11 +72,12 @@ class Streams:
         first, group = runs(heard.stream)
         s = heard.stream[first]
         highest, reference = streams["statistics"]["highest_sequence"][s], streams["timestamp"][s]
-        sequence = widen(highest[group], heard.sequence16, 16)
+        highest_of, reference_of = highest[group], reference[group]
+        sequence = widen(highest_of, heard.sequence16, 16)
         if streams["opus"][s].any():
-            timestamp = self._unlike(heard.timestamp32, reference[group], streams["opus"][s][group] > 0)
+            timestamp = self._unlike(heard.timestamp32, reference_of, streams["opus"][s][group] > 0)
         else:
-            timestamp = widen(reference[group], heard.timestamp32, 32)
+            timestamp = widen(reference_of, heard.timestamp32, 32)
         position = timestamp + streams["offset"][s][group]
 
         before_sequence = _before(sequence, first, highest)
@@ -85,15 +86,17 @@ class Streams:
             before_timestamp = _before(timestamp, first, reference)
             before_ns = _before(heard.arrival_ns, first, streams["arrival_ns"][s])
         else:
-            own, before = _newest_before(sequence - highest[group], group)
-            before_sequence = np.where(own, sequence[before], highest[group])
+            own, before = _newest_before(sequence - highest_of, group)
+            before_sequence = np.where(own, sequence[before], highest_of)
             newest = sequence > before_sequence
-            before_timestamp = np.where(own, timestamp[before], reference[group])
+            before_timestamp = np.where(own, timestamp[before], reference_of)
             before_ns = np.where(own, heard.arrival_ns[before], streams["arrival_ns"][s][group])
         advance = timestamp - before_timestamp
         passed = np.maximum((heard.arrival_ns - before_ns) // NS_PER_SAMPLE, 0)
         odd = newest & ((advance < 0) | (advance > np.minimum(passed + SLACK, 2 * MARGIN)))
         odd |= np.abs(sequence - before_sequence) > FAR_SEQUENCE
+        step = streams["step"][s][group]  # rule A7: where numbers and timestamps do not go on evenly, a hole may be
+        odd |= (timestamp - reference_of != (sequence - highest_of) * step) | (heard.size != step)
         odd |= heard.kind != 0
         plain = ~(np.logical_or.reduceat(odd, first) | self._odd(heard, first, s, sequence, position))
         return Survey(first, group, sequence, timestamp, position, newest, plain[group])
@@ -116,7 +119,7 @@ class Streams:
         elapsed = (heard.arrival_ns[first] - rows["anchor_ns"][row]) // NS_PER_SAMPLE
         top = np.maximum(np.maximum.reduceat(sequence, first), streams["statistics"]["highest_sequence"][s])
         odd: Bools = streams["role"][s] != Role.LIVE
-        odd |= lowest < streams["line_sequence"][s]
+        odd |= (lowest < streams["line_sequence"][s]) | (lowest < streams["watch"][s])
         odd |= (np.maximum.reduceat(transit, first) - least > SLACK) | (streams["run_packets"][s] > 0)
         odd |= end + shift > low + elapsed + elapsed // 1_000 + HEAD_START
         odd |= end > rows["freed"][row] + self._state.shape.window
@@ -146,7 +149,6 @@ class Streams:
         streams["timestamp"][heard.stream[new]] = survey.timestamp[new]
         streams["arrival_ns"][heard.stream[new]] = heard.arrival_ns[new]
         statistics["highest_sequence"][heard.stream[new]] = survey.sequence[new]
-        streams["step"][s] = heard.size[last]
         streams["longest"][s] = np.maximum(streams["longest"][s], np.maximum.reduceat(heard.size, first))
         streams["heard_ns"][s] = np.maximum(streams["heard_ns"][s], np.maximum.reduceat(heard.arrival_ns, first))
         self._jitter(heard, survey, s, last)

@@ -39,11 +39,13 @@ class Wanted(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A finished tap as columns: its own record, its row, and the streams that were not buried yet, oldest first."""
+    """A finished tap as columns: its own record and aside, its row, and the streams that were not buried yet, oldest
+    first."""
 
     tap: Any
     row: Any
     streams: list[Any]
+    aside: Any = None
 
 
 class Taps:
@@ -125,4 +127,5 @@ class Taps:
         row = live.rows[int(record["row"])].copy()
         mine = np.flatnonzero((live.streams["tap"] == tap) & (live.streams["role"] >= Role.LIVE))
         streams: list[Records] = [live.streams[s].copy() for s in mine]
-        return Picture(record, row, sorted(streams, key=lambda stream: int(stream["born_ns"])))
+        oldest_first = sorted(streams, key=lambda stream: int(stream["born_ns"]))
+        return Picture(record, row, oldest_first, live.taps_aside[tap].copy())

@@ -64,6 +64,14 @@ class Timeline:
             piece[:] = ABSENT
         self._state.cleared[row] = upto
 
+    def erase(self, row: int, start: int, stop: int) -> None:
+        """Make [start, stop) absent, and leave nothing of the packets that began there."""
+        if self._state.now.rows["packed"][row]:
+            position, size = self._starts(row, start, stop)
+            self.packets.write(row, position, [bytes(octets) for octets in size.tolist()])
+        for piece in self.views(row, start, stop):
+            piece[:] = ABSENT
+
     def patch(self, row: int, position: int, sound: NDArray[np.int16]) -> None:
         """Write of one packet what lies at or above ``cleared``; the rest has left the ring (rule K6)."""
         gone = max(0, int(self._state.cleared[row]) - position)

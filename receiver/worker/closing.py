@@ -15,7 +15,7 @@ from receiver.media.columns import Flaw, TapState
 from receiver.media.state import State
 from receiver.media.taps import Picture, Taps
 from receiver.media.timeline import Timeline
-from receiver.worker import story
+from receiver.worker import interludes, story
 from receiver.worker.errands import Errands
 from receiver.worker.intake import Intake, Slots, clocks
 from receiver.worker.keeping import Keeping
@@ -68,6 +68,7 @@ class Closing:
         now_ns, offset_ns = clocks()
         self._keeping.end(np.array([slot]), now_ns, now_ns + offset_ns)
         await self._shelf.decoded()
+        self._intake.tell()  # keys that were still held
         picture = self._taps.picture(slot)  # now: a later turn may bury streams in notes that are not written yet
         heard = bool(picture.tap["first_ns"])
         end = End(
@@ -91,6 +92,8 @@ class Closing:
             first_packet_ns=int(tap["first_wall_ns"]) if heard else None, ended_ns=end.wall_ns, ending=end.ending,
             channels=(story.channel(end.picture, notes, draft.channels[0]),),
             stretches=(*story.stretches(notes, ticks), *shelved.unwritten),
+            pauses=interludes.pauses(notes, int(tap["turns"]), end.picture.aside, ticks),
+            dtmf=story.digits(notes, ticks), noise=story.noises(notes, ticks),
             faults=story.faults(end.picture, len(notes)), problem=end.problem or story.nothing(end.picture),
         )  # fmt: skip
         return finishing.finish(self._files, facts)

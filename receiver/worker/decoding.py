@@ -89,6 +89,10 @@ class Decoding:
             self._waiting.append((self._count, behind))
             await behind.wait()
 
+    def has(self, slot: int) -> bool:
+        """Whether something of this tap is with the decoder."""
+        return any(order.cut.tap == slot for order in self._orders)
+
     def forget(self, slot: int) -> None:
         """A tap is over."""
         if self._knows.pop(slot, None) is not None and self._end is not None:

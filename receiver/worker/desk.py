@@ -16,7 +16,7 @@ from receiver.archive import finish as finishing
 from receiver.archive import sidecar
 from receiver.archive.files import Files
 from receiver.archive.sidecar import Draft, Ending, Problem, Sidecar
-from receiver.media.columns import TapState, Trust
+from receiver.media.columns import CLOCK_RATE, TapState, Trust
 from receiver.media.sources import News, Source, Sources
 from receiver.media.state import State
 from receiver.media.taps import Taps
@@ -27,10 +27,11 @@ from receiver.worker.drafts import Drafts
 from receiver.worker.errands import Errands
 from receiver.worker.filters import Filters
 from receiver.worker.intake import Intake
+from receiver.worker.pausing import Pausing
 from receiver.worker.rolling import Rolling
 from receiver.worker.starting import Start, Starting
 
-About = link.Answer | link.Source | link.Amend | link.Close | link.Forget
+About = link.Answer | link.Source | link.Amend | link.Pause | link.Close | link.Forget
 Fields = dict[str, str | int | float | bool | None]
 log = structlog.get_logger("worker")
 
@@ -40,12 +41,12 @@ class Desk:
 
     def __init__(
         self, configure: link.Configure, state: State, taps: Taps, sources: Sources, intake: Intake, filters: Filters,
-        starting: Starting, rolling: Rolling, closing: Closing, errands: Errands, files: Files,
+        starting: Starting, pausing: Pausing, rolling: Rolling, closing: Closing, errands: Errands, files: Files,
         say: Callable[[link.ToControl], None],
     ) -> None:  # fmt: skip
         self._configure, self._state, self._taps, self._sources = configure, state, taps, sources
         self._intake, self._filters = intake, filters
-        self._starting, self._rolling, self._closing = starting, rolling, closing
+        self._starting, self._pausing, self._rolling, self._closing = starting, pausing, rolling, closing
         self._errands, self._files, self._say = errands, files, say
         self._drafts = Drafts(errands, files)  # of the taps that are read
         self._closings: dict[str, asyncio.Task[Sidecar]] = {}
@@ -76,9 +77,11 @@ class Desk:
 
     def happened(self, news: list[News]) -> None:
         """What media decided, for events and the log."""
-        for tap, event, source in news:
+        for tap, event, source, pressed in news:
             record = self._state.live.taps[tap]
             where: Fields = {"source": str(source.address), "port": source.port}
+            if pressed is not None:
+                where = {"digit": pressed.digit, "duration_ms": pressed.frames * 1_000 // CLOCK_RATE}
             self._tell(tap, event, where)
             if record["trust"] == Trust.UNANNOUNCED and event in ("receiving", "source_changed"):
                 announced = Source.read(record["announced"])
@@ -105,6 +108,7 @@ class Desk:
         """Rule C1 is durable and the columns are made: read the socket, and do what was said meanwhile."""
         order = start.order
         self._drafts.take(order.slot, start.draft)
+        self._pausing.take(order)
         self._intake.attach(order.slot, start.descriptor)
         self._filters.attach(order.slot)
         self._rolling.resume(order.slot, start.draft)
@@ -138,6 +142,8 @@ class Desk:
                 self._state.commit()
             case link.Amend() if message.recording_id not in self._closings:
                 self._drafts.change(message.slot, orders.amended(self._drafts[message.slot], message))
+            case link.Pause():
+                self._pausing.take(message)
             case link.Close():
                 self._close(message)
             case link.Forget():

@@ -43,6 +43,7 @@ def draft(order: link.Open, configure: link.Configure) -> Draft:
         recording_id=order.recording_id, tap_id=order.tap_id, call_id=order.call_id or UNSET,
         node_id=order.node_id or UNSET, labels=order.labels, direction=order.direction, layout=order.layout,
         requested_at=sidecar.moment(order.requested_at_ns), name=configure.name, encoding=configure.encoding,
+        pause_as=configure.pause_as,
         software=f"tapdeck {__version__}", host=socket.gethostname(), channels=(channel,),
         sample_rate=opus.CLOCK_RATE if order.law >= DYNAMIC else g711.CLOCK_RATE,
     )  # fmt: skip

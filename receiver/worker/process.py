@@ -25,7 +25,7 @@ from receiver.media.taps import Taps
 from receiver.net.slab import open_slab
 from receiver.net.tick import Tick
 from receiver.wire import rtp
-from receiver.worker import story
+from receiver.worker import interludes
 from receiver.worker.closing import Closing
 from receiver.worker.decoding import Decoding
 from receiver.worker.desk import Desk
@@ -37,6 +37,7 @@ from receiver.worker.intake import Intake, Slots, clocks
 from receiver.worker.keeping import Keeping
 from receiver.worker.memory import SLAB_ROWS, Memory, choose
 from receiver.worker.mishaps import Mishaps
+from receiver.worker.pausing import Pausing
 from receiver.worker.recovery import Recovery
 from receiver.worker.reports import Reports
 from receiver.worker.rolling import Rolling
@@ -61,7 +62,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         state = memory.state
         kinds = rtp.payload_kinds(configure.events_payload_type)
-        pipeline = Pipeline(state, configure.horizon, kinds, configure.allow)
+        pipeline = Pipeline(state, configure.horizon, kinds, configure.allow, configure.mask_dtmf)
         carry = Carry(state, pipeline.timeline, pipeline.joining)
         drain = Drain(state, pipeline.timeline, configure.horizon)
         slab = open_slab(state.slab, SLAB_ROWS)
@@ -90,12 +91,12 @@ class Worker:
             lambda message: self.desk.refused(message),
         )  # fmt: skip
         self.desk = Desk(
-            configure, state, taps, pipeline.sources, self.intake, self.filters, starting, self.rolling, self.closing,
-            self.errands, files, say,
+            configure, state, taps, pipeline.sources, self.intake, self.filters, starting,
+            Pausing(state, pipeline.pauses, say), self.rolling, self.closing, self.errands, files, say,
         )  # fmt: skip
         self.tick = Tick(self._loop, configure.tick_ns, self.slice)
         self.reports = Reports(state, self.tick, self.shelf.writer, self.commit)
-        self.recovery = Recovery(state, slab, self.intake, drain, taps, self.shelf, files)
+        self.recovery = Recovery(state, slab, self.intake, drain, taps, pipeline, self.shelf, files)
         self.handover = Handover(configure.index, memory, taps, carry, files)
 
     def recover(self) -> None:
@@ -120,7 +121,7 @@ class Worker:
 
     async def _repair(self) -> None:
         living = self.handover.held().keys() - self.desk.strangers.keys()
-        repaired = await self.errands.insist("repair", repair, self._files, living, story.described, _told)
+        repaired = await self.errands.insist("repair", repair, self._files, living, interludes.described, _told)
         self._say(link.Repaired([sidecar.encode(document) for document in repaired]))
         found = {document.recording_id for document in repaired}
         for recording, slot in self.desk.strangers.items():
@@ -128,13 +129,17 @@ class Worker:
                 self._say(link.Refused(slot, recording, "lost", LOST, LOST_HINT))
 
     def slice(self, group: int, now_ns: int) -> None:
-        """One fifth of the tick: read a group of taps, hand on what is ripe, see to room, sources and filters."""
+        """One fifth of the tick: hand on what is ripe of a group of taps, read it, see to room, sources and filters.
+
+        In this order: what is handed on was read by an earlier slice, and control was heard since. So no sound that
+        came behind the instant of a pause is on its way to the disk before the order is here.
+        """
         slots = self.intake.members(group)
-        self.intake.read(slots, now_ns)
         self.shelf.write_logs()
+        self.keeping.slice(group, slots, now_ns)
+        self.intake.read(slots, now_ns)
         if self.intake.starved.size:
             self.keeping.hurry(self.intake.starved, now_ns)
-        self.keeping.slice(group, slots, now_ns)
         if group == 0:
             now_ns, offset_ns = clocks()
             self.keeping.review(now_ns, now_ns + offset_ns)

@@ -12,6 +12,7 @@ from receiver.archive.finish import finished
 from receiver.archive.quarantine import set_aside
 from receiver.media.columns import Flaw, TapState
 from receiver.media.drain import Drain
+from receiver.media.pipeline import Pipeline
 from receiver.media.state import State
 from receiver.media.taps import Taps
 from receiver.net.slab import PlainSlab, Slab
@@ -25,10 +26,11 @@ class Recovery:
     """The steps, each a verb. ``found`` tells the log what there was."""
 
     def __init__(
-        self, state: State, slab: Slab | PlainSlab, intake: Intake, drain: Drain, taps: Taps, shelf: Shelf, files: Files
-    ) -> None:
+        self, state: State, slab: Slab | PlainSlab, intake: Intake, drain: Drain, taps: Taps, pipeline: Pipeline,
+        shelf: Shelf, files: Files,
+    ) -> None:  # fmt: skip
         self._state, self._slab, self._intake, self._drain = state, slab, intake, drain
-        self._taps, self._shelf, self._files = taps, shelf, files
+        self._taps, self._pipeline, self._shelf, self._files = taps, pipeline, shelf, files
         self.found: dict[str, int] = {}
 
     def run(self, worker: int) -> None:
@@ -72,6 +74,7 @@ class Recovery:
 
     def _quarantine(self, worker: int, count: int) -> None:
         datagrams = self._intake.datagrams(count)
+        datagrams.octets[self._pipeline.hidden(datagrams)] = 0  # no octet of these may reach the disk
         ports = self._state.live.taps["port"][datagrams.tap]
         sources = datagrams.high, datagrams.low, datagrams.port
         wall_ns = datagrams.arrival_ns + self._slab.offset_ns

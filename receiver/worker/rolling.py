@@ -2,12 +2,13 @@
 
 import asyncio
 
+from receiver.archive import pauses
 from receiver.archive import roll as rolls
 from receiver.archive.files import Files
 from receiver.archive.names import PartKey
 from receiver.archive.sidecar import Draft
 from receiver.media.state import State
-from receiver.worker import story
+from receiver.worker import interludes, story
 from receiver.worker.errands import Errands
 from receiver.worker.shelf import Shelf, Shelved, read_notes, scale
 
@@ -46,8 +47,9 @@ class Rolling:
         self._shelf.write_logs()
         await self._shelf.behind()
         notes = await self._errands.insist("notes", read_notes, self._files, draft.recording_id, count)
-        ticks = scale(record)
-        stretches = [*story.stretches(notes, ticks), *shelved.unwritten]
+        live, ticks = self._state.live, scale(record)
+        known = interludes.pauses(notes, int(live.taps["turns"][slot]), live.taps_aside[slot], ticks)
+        stretches = [*story.stretches(notes, ticks), *shelved.unwritten, *pauses.stretches(known, upto)]
         await self._errands.insist(
             "roll", rolls.roll, self._files, draft, (before,), upto, self._horizon * ticks, anchor_ns, stretches
         )

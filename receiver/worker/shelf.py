@@ -31,6 +31,9 @@ class Decodes(Protocol):
     async def settled(self) -> None:
         """Wait until all have come back."""
 
+    def has(self, slot: int) -> bool:
+        """Whether something of this tap has not come back."""
+
     def forget(self, slot: int) -> None:
         """Nothing more comes of this tap."""
 
@@ -164,10 +167,15 @@ class Shelf:
         """Queue patches and notes of the turns committed since the last call; returns how many ever were queued."""
         state = self._state
         for patch in self._journal.patches_since(self._patches):
+            tap = int(patch["tap"])
+            frame, shelved, samples = int(patch["frame"]), self.taps.get(tap), patch["samples"][: int(patch["count"])]
+            if state.live.taps["opus"][tap]:
+                if self.decoding is not None and self.decoding.has(tap):
+                    break  # what is to be erased must not come back behind it
+                frame, samples = frame * TICKS, np.repeat(samples, TICKS)  # a pause's absence: no sound is patched
             self._patches += 1
-            frame, shelved = int(patch["frame"]), self.taps.get(int(patch["tap"]))
             part = None if shelved is None else shelved.part_of(frame)
-            self._put(part, frame, patch["samples"][: int(patch["count"])], (state.patched, 0, self._patches))
+            self._put(part, frame, samples, (state.patched, 0, self._patches))
         for record in self._journal.notes_since(self._notes):
             self._notes += 1
             shelved = self.taps.get(int(record["tap"]))

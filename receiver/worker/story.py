@@ -8,11 +8,13 @@ from msgspec import UNSET
 
 from receiver.archive import sidecar
 from receiver.archive.gaps import Stretch
+from receiver.archive.repair import Described
 from receiver.archive.sidecar import Reason
 from receiver.media.columns import CLOCK_RATE, NOTE, STATISTICS, Flaw, NoteKind, Trust
 from receiver.media.sources import Source
 from receiver.media.state import Records
 from receiver.media.taps import Damage, Picture
+from receiver.wire.events import DIGITS
 from receiver.wire.g711 import PCMA, PCMU
 from receiver.wire.opus import DYNAMIC, TICKS
 from receiver.wire.rtp import Verdict
@@ -60,9 +62,9 @@ def codec_of(law: int) -> str:
     return OPUS if law >= DYNAMIC else CODECS[law]
 
 
-def described(draft: sidecar.Draft, octets: bytes) -> tuple[sidecar.Channel, ...]:
-    """Rule C5: what the notes alone still tell of a recording whose columns are gone."""
-    notes = np.frombuffer(octets[: len(octets) // NOTE.itemsize * NOTE.itemsize], NOTE)
+def described(draft: sidecar.Draft, octets: bytes) -> Described:
+    """Rule C5: what the notes alone still tell of a recording whose columns are gone, but for its pauses."""
+    notes = read(octets)
     base = draft.channels[0] if draft.channels else sidecar.Channel()
     ticks = draft.sample_rate // CLOCK_RATE
     ssrcs = dict.fromkeys(int(note["ssrc"]) for note in notes if note["kind"] == NoteKind.EPOCH)
@@ -75,11 +77,16 @@ def described(draft: sidecar.Draft, octets: bytes) -> tuple[sidecar.Channel, ...
     if last is not None:
         announced = source.announced if source is not UNSET else UNSET
         source = sidecar.Source(announced=announced, seen=name(last["source"]), trust=trust_in_words(last["trust"]))
-    told = sidecar.Channel(
+    channel = sidecar.Channel(
         party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams,
         redecoded=tuple(_redecoded(notes, ticks)) if ticks == TICKS else UNSET,
     )  # fmt: skip
-    return (told,)
+    return Described((channel,), (), tuple(stretches(notes, ticks)), digits(notes, ticks), noises(notes, ticks))
+
+
+def read(octets: bytes) -> Records:
+    """The notes as they lie in spool, as far as they are whole."""
+    return np.frombuffer(octets[: len(octets) // NOTE.itemsize * NOTE.itemsize], NOTE)
 
 
 def faults(picture: Picture, notes: int) -> tuple[sidecar.Problem, ...]:
@@ -93,6 +100,8 @@ def faults(picture: Picture, notes: int) -> tuple[sidecar.Problem, ...]:
 
 def nothing(picture: Picture) -> sidecar.Problem | None:
     """Rule D5: what to say where no packet of the source came."""
+    if picture.tap["first_ns"] and picture.tap["turns"]:
+        return sidecar.Problem("paused", "All the sound that came, came while recording was paused.", "Was it resumed?")
     if picture.tap["first_ns"]:
         return None
     counts = {v.name.lower(): int(picture.tap["verdicts"][v]) for v in Verdict if picture.tap["verdicts"][v]}
@@ -104,14 +113,36 @@ def nothing(picture: Picture) -> sidecar.Problem | None:
 
 
 def stretches(notes: Records, ticks: int = 1) -> Iterator[Stretch]:
-    """Frames in which nobody sent: what an epoch left out behind the sound before it (rule A7).
+    """Frames in which nobody sent (rule A7): all numbers around them came, or an epoch left them out.
 
     ``ticks``: frames of the part for each of the row, here and below.
     """
     for note in notes:
-        if note["kind"] == NoteKind.EPOCH and note["frames"]:
-            frames = int(note["frames"]) * ticks
-            yield Stretch(int(note["frame"]) * ticks - frames, frames, 0, Reason.NOT_SENT)
+        frame, frames = int(note["frame"]) * ticks, int(note["frames"]) * ticks
+        if note["kind"] == NoteKind.STRETCH:
+            yield Stretch(frame, frames, 0, Reason.NOT_SENT)
+        elif note["kind"] == NoteKind.EPOCH and frames:
+            yield Stretch(frame - frames, frames, 0, Reason.NOT_SENT)
+
+
+def digits(notes: Records, ticks: int = 1) -> tuple[sidecar.Digit, ...]:
+    """Rule A8: keys in order of their starts; of one that was told twice the longer duration is the later word."""
+    told: dict[tuple[int, int, int], sidecar.Digit] = {}
+    for note in notes:
+        if note["kind"] == NoteKind.KEY:
+            key = int(note["ssrc"]), int(note["timestamp"]), int(note["value"])
+            told[key] = sidecar.Digit(
+                digit=DIGITS[key[2]], frame=int(note["frame"]) * ticks, frames=int(note["frames"]) * ticks, channel=0
+            )
+    return tuple(sorted(told.values(), key=lambda digit: digit.frame))
+
+
+def noises(notes: Records, ticks: int = 1) -> tuple[sidecar.Noise, ...]:
+    """Rule A7: levels of comfort noise where they change."""
+    told = [(int(note["frame"]) * ticks, int(note["value"])) for note in notes if note["kind"] == NoteKind.NOISE]
+    told = sorted(dict(told).items())
+    changed = [now for k, now in enumerate(told) if not k or told[k - 1][1] != now[1]]
+    return tuple(sidecar.Noise(frame=frame, channel=0, level_dbov=level) for frame, level in changed)
 
 
 def name(record: Any) -> str:

@@ -97,6 +97,31 @@ async def test_a_tap_is_stopped_and_twice_is_the_same(outside: Outside) -> None:
     assert len(outside.world.orders(link.Close)) == 1
 
 
+async def test_a_tap_is_paused_and_resumed_and_twice_is_the_same(outside: Outside) -> None:
+    client = await outside.client()
+    tap = await (await client.post("/v1/taps", json=ASK)).json()
+    for verb, paused in (("pause", True), ("pause?wait=ready", True), ("resume?wait=ready", False), ("resume", False)):
+        response = await client.post(f"/v1/taps/{tap['id']}/{verb}")
+        told = await response.json()
+        assert (response.status, told["state"], told.get("paused", False)) == (202, "listening", paused)
+        assert (await (await client.get(f"/v1/taps/{tap['id']}")).json()).get("paused", False) is paused
+    assert (await client.post(f"/v1/taps/{tap['id']}/pause?wait=receiving")).status == 400
+    assert [order.turns for order in outside.world.orders(link.Pause)] == [1, 2]
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+async def test_a_pause_of_a_tap_that_has_ended_is_409_and_of_none_is_404(outside: Outside, verb: str) -> None:
+    client = await outside.client()
+    tap = await outside.world.open()
+    outside.world.finish(tap)
+    await outside.world.soon(lambda: outside.world.roster.get(tap.id) is None)
+    response = await client.post(f"/v1/taps/{tap.id}/{verb}")
+    assert (response.status, (await response.json())["code"]) == (409, "over")
+    assert outside.world.orders(link.Pause) == []
+    assert (await client.post(f"/v1/taps/none/{verb}")).status == 404
+    assert (await client.post(f"/v1/taps/{tap.id}/{verb}?now=1")).status == 400
+
+
 async def test_a_stop_does_not_wait_unless_asked(outside: Outside) -> None:
     client = await outside.client()
     outside.world.roster._means = outside.world.roster._means._replace(send=outside.world.send)

@@ -23,7 +23,7 @@ from receiver.archive.encoding import ALAW_WAV, FLAC_FILE, PCM16_WAV, ULAW_WAV, 
 from receiver.archive.files import Files, Piece
 from receiver.archive.finish import finish, finished, forget
 from receiver.archive.names import PartKey, Spooled
-from receiver.archive.repair import repair
+from receiver.archive.repair import Described, repair
 from receiver.archive.reserve import ReservedFiles
 from receiver.archive.roll import roll
 from receiver.archive.sidecar import Draft, Sidecar, decode
@@ -325,7 +325,7 @@ def test_c5_killed_at_any_call_of_the_repair_it_is_there_once(kind: str, tmp_pat
     template, _, _ = in_spool(tmp_path, kind)
 
     def act(files: Files) -> list[Sidecar]:
-        return repair(files, set(), lambda draft, notes: draft.channels)
+        return repair(files, set(), lambda draft, notes: Described(draft.channels))
 
     for _, directory in kill_everywhere(tmp_path, template, act):
         files = Watched(directory, sync=False)

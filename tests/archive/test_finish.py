@@ -7,16 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
+from msgspec import UNSET
 
 from receiver.archive import names
 from receiver.archive.files import Files
 from receiver.archive.finish import Facts, finish, finished, forget, refuse
 from receiver.archive.gaps import Stretch
 from receiver.archive.part import Notes, Part
+from receiver.archive.pauses import Paused
 from receiver.archive.sidecar import (
     Channel,
+    Digit,
     Ending,
     Epoch,
+    Noise,
     Outcome,
     Problem,
     Reason,
@@ -27,6 +32,7 @@ from receiver.archive.sidecar import (
     moment,
 )
 from receiver.media.block import ABSENT
+from receiver.wire import g711
 from tests.archive.disk import SYNCS, Watched, copy_folder, kill_everywhere
 from tests.archive.world import (
     ID,
@@ -373,3 +379,65 @@ def replaced_facts(ended: Facts, **fields: Any) -> Facts:
 def test_reasons_of_ours_degrade_even_if_nobody_said_fault(files: Files) -> None:
     done = finish(files, spooled(files, stretches=(Stretch(1_000, 160, 0, Reason.RESTART),)))
     assert done.outcome is Outcome.DEGRADED
+
+
+def paused(pause_as: str, files: Files) -> Facts:
+    """Sound of a part with two pauses, the second one to its end, and a packet lost in between."""
+    samples = with_absence(sound(8_000), (0, 160), (1_000, 2_000), (3_000, 3_100), (7_000, 8_000))
+    asked = draft(pause_as=pause_as)
+    keys = lay(files, [samples], of=asked)
+    pauses = (Paused(900, 2_000, NOON_NS, NOON_NS + 10**9), Paused(7_000, None, NOON_NS + 2 * 10**9, None))
+    epochs = (Epoch(frame=160, timestamp=50, at=moment(STARTED_NS)),)
+    channel = Channel(party="both", streams=(Stream(ssrc=1, packets=9, epochs=epochs),))
+    return facts(keys, [8_000], draft=asked, pauses=pauses, channels=(channel,))
+
+
+def test_a_pause_kept_as_silence_is_a_gap_of_its_own_reason(files: Files, tmp_path: Path) -> None:
+    told = finish(files, paused("silence", files))
+    assert as_tuples(told.gaps) == [(840, 1_000, 0, "paused"), (2_840, 100, 0, "lost"), (6_840, 1_000, 0, "paused")]
+    assert told.frames == 7_840
+    assert [(it.frame, it.frames, it.at) for it in told.pauses] == [
+        (740, 1_100, moment(NOON_NS)), (6_840, 1_000, moment(NOON_NS + 2 * 10**9)),
+    ]  # fmt: skip
+    assert told.pauses[0].until == moment(NOON_NS + 10**9)
+    assert told.pauses[1].until is UNSET
+    assert told.outcome == "complete"
+
+
+def test_a_pause_that_is_cut_is_not_in_the_file_and_the_gaps_agree_with_it(files: Files, tmp_path: Path) -> None:
+    told = finish(files, paused("cut", files))
+    whole = sound(8_000)
+    stays = np.r_[whole[160:1_000], whole[2_000:3_000], np.zeros(100, np.int16), whole[3_100:7_000]]
+    samples = read_wav(tmp_path / "ready" / f"{NAME}.wav")
+    assert np.array_equal(samples.reshape(-1), stays)
+    assert told.frames == stays.size
+    assert as_tuples(told.gaps) == [(1_840, 100, 0, "lost")]
+    assert [(it.frame, it.frames) for it in told.pauses] == [(840, 0), (5_840, 0)]
+    epochs = told.channels[0].streams[0].epochs
+    assert [(it.frame, it.timestamp) for it in epochs] == [(0, 50), (840, 50 + 1_840), (5_840, 50 + 7_840)]
+
+
+@pytest.mark.parametrize("encoding", ["g711", "flac"])
+def test_keys_and_noise_lie_where_their_sound_lies_in_a_file_without_its_pauses(
+    encoding: str, files: Files, tmp_path: Path
+) -> None:
+    samples = with_absence(g711.ULAW[sound(8_000).astype(np.uint8)], (1_000, 2_000), (7_000, 8_000))
+    asked = draft(pause_as="cut", encoding=encoding)
+    keys = lay(files, [samples], of=asked)
+    pauses = (Paused(1_000, 2_000, NOON_NS, NOON_NS + 1), Paused(7_000, None, NOON_NS + 2, None))
+    digits = tuple(Digit(digit="5", frame=frame, frames=100, channel=0) for frame in (500, 990, 1_500, 2_000, 6_000))
+    noise = (Noise(frame=2_500, channel=0, level_dbov=-40),)
+    told = finish(files, facts(keys, [8_000], draft=asked, pauses=pauses, dtmf=digits, noise=noise))
+    assert [digit.frame for digit in told.dtmf] == [500, 990, 1_000, 1_000, 5_000]
+    assert [level.frame for level in told.noise] == [1_500]
+    assert (told.encoding, told.frames, told.gaps) == (encoding, 6_000, ())
+    audio, _ = soundfile.read(next((tmp_path / "ready").glob(f"{NAME}.[wf]*")), dtype="int16")
+    assert np.array_equal(audio, np.r_[samples[:1_000], samples[2_000:7_000]])
+
+
+def test_a_recording_that_was_paused_all_the_time_is_empty_and_says_so(files: Files, tmp_path: Path) -> None:
+    keys = lay(files, [np.full(800, ABSENT, np.int16)])
+    told = finish(files, facts(keys, [800], pauses=(Paused(0, None, NOON_NS, None),), problem=problem("paused")))
+    assert (told.outcome, told.file, told.pauses[0].frames) == ("empty", None, 0)
+    assert told.problem is not UNSET
+    assert told.problem.code == "paused"

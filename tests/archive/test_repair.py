@@ -15,7 +15,8 @@ from receiver.archive.files import Files
 from receiver.archive.finish import finish
 from receiver.archive.names import PartKey
 from receiver.archive.part import LogKey, Notes, Part
-from receiver.archive.repair import repair
+from receiver.archive.pauses import Paused
+from receiver.archive.repair import Described, repair
 from receiver.archive.roll import roll
 from receiver.archive.sidecar import Channel, Draft, Ending, Epoch, Outcome, Problem, Sidecar, Stream, decode, moment
 from receiver.media.block import ABSENT
@@ -49,13 +50,13 @@ def log_key(key: PartKey) -> LogKey:
     return bytes.fromhex(key.recording_id.replace("-", "")), key.channel, key.segment
 
 
-def knows_nothing(draft: Draft, notes: bytes) -> tuple[Channel, ...]:
-    return draft.channels
+def knows_nothing(draft: Draft, notes: bytes) -> Described:
+    return Described(draft.channels)
 
 
-def knows_an_epoch(draft: Draft, notes: bytes) -> tuple[Channel, ...]:
+def knows_an_epoch(draft: Draft, notes: bytes) -> Described:
     epochs = (Epoch(frame=160, timestamp=5, at=moment(NOON_NS)),)
-    return (Channel(party="both", streams=(Stream(ssrc=1, packets=9, epochs=epochs),)),)
+    return Described((Channel(party="both", streams=(Stream(ssrc=1, packets=9, epochs=epochs),)),))
 
 
 def expected(samples: Sound, lead: int = 160) -> Sound:
@@ -324,9 +325,9 @@ def test_notes_are_believed_as_far_as_they_were_committed(files: Files) -> None:
     files.write_durably(names.log(0), pack({log_key(keys[0]): 2_000, notes.log_key: 4}, 1))
     seen: list[bytes] = []
 
-    def describe(draft: Draft, notes: bytes) -> tuple[Channel, ...]:
+    def describe(draft: Draft, notes: bytes) -> Described:
         seen.append(notes)
-        return ()
+        return Described(())
 
     repair(files, set(), describe)
     assert seen == [b"sure"]
@@ -384,3 +385,12 @@ def test_p3_a_power_cut_of_a_whole_spool_leaves_no_broken_file(files: Files, tmp
         frames = read_wav(tmp_path / "ready" / str(sidecar.file))
         assert np.array_equal(frames[:, 0], sound(500, number)[: 25 * number])
     assert lying(tmp_path, "spool") == ["commits-0.log"]
+
+
+def test_c5_a_pause_that_the_notes_tell_of_is_labelled_after_a_power_cut(files: Files) -> None:
+    keys = lay(files, [with_absence(sound(4_000), (0, 160), (1_000, 2_000), (3_000, 3_100))])
+    files.write_durably(names.log(0), pack({log_key(keys[0]): 8_000}, 1))
+    told = (Paused(900, 2_000, NOON_NS, NOON_NS + 1_000_000),)
+    (done,) = repair(files, set(), lambda draft, notes: Described(draft.channels, told))
+    assert as_tuples(done.gaps) == [(840, 1_000, 0, "paused"), (2_840, 100, 0, "lost")]
+    assert [(row.frame, row.frames, row.at) for row in done.pauses] == [(740, 1_100, moment(NOON_NS))]

@@ -16,6 +16,7 @@ from receiver.archive.finish import finish, finished, forget
 from receiver.archive.gaps import Stretch
 from receiver.archive.names import PartKey
 from receiver.archive.part import Part
+from receiver.archive.pauses import Paused, stretches
 from receiver.archive.roll import Segment, read_segment, roll
 from receiver.archive.sidecar import Outcome, Problem, Sidecar, decode
 from receiver.media.block import ABSENT
@@ -252,3 +253,19 @@ def test_a_segment_in_spool_is_read_back(files: Files) -> None:
     assert isinstance(made, Segment)
     assert read_segment(files, ID, 1) is None
     assert files.stat(names.woven(ID, 0)) is None
+
+
+def test_a_pause_over_the_end_of_a_file_is_cut_out_of_both(files: Files, tmp_path: Path) -> None:
+    whole = with_absence(sound(8_000), (0, 160), (3_000, 5_000), (6_000, 6_500))
+    asked = draft(pause_as="cut")
+    told = (Paused(3_000, 5_000, NOON_NS, NOON_NS), Paused(6_000, 6_500, NOON_NS, NOON_NS))
+    keys = lay(files, [whole[:4_000]], of=asked)
+    roll(files, asked, keys, 4_000, 0, NOON_NS, stretches(told, 4_000))
+    keys = lay(files, [whole[4_000:]], segment=1, first=4_000, of=asked)
+    done = finish(files, facts(keys, [8_000], draft=asked, pauses=told))
+    files_told = [(part.frame, part.frames) for part in done.parts]
+    assert files_told == [(0, 2_840), (2_840, 2_500)]
+    assert (done.frames, done.gaps) == (5_340, ())
+    heard = [read_wav(tmp_path / "ready" / part.file).reshape(-1) for part in done.parts]
+    assert np.array_equal(np.concatenate(heard), np.r_[whole[160:3_000], whole[5_000:6_000], whole[6_500:]])
+    assert [(row.frame, row.frames) for row in done.pauses] == [(2_840, 0), (3_840, 0)]

@@ -90,6 +90,15 @@ def test_list_and_show_and_stop(tapdeck: Tapdeck, daemon: Process) -> None:
     assert [each["id"] for each in finished] == [tap]
 
 
+def test_pause_and_resume_and_twice_is_the_same(tapdeck: Tapdeck, daemon: Process) -> None:
+    tap = opened(tapdeck)
+    for verb, paused in (("pause", True), ("pause", True), ("resume", False), ("resume", False)):
+        done = tapdeck("tap", verb, "--json", tap)
+        assert (done.exit_code, json.loads(done.stdout).get("paused", False)) == (0, paused)
+    assert tapdeck("tap", "pause", "none").exit_code == 1
+    tapdeck("tap", "stop", "--wait", tap)
+
+
 def test_stop_and_wait_tells_where_the_recording_is(tapdeck: Tapdeck, daemon: Process) -> None:
     tap = opened(tapdeck)
     stopped = json.loads(tapdeck("tap", "stop", "--wait", "--json", tap).stdout)

@@ -61,6 +61,12 @@ class Ear:
     def source_changed(self, tap: Tap, seen: dict[str, Any]) -> None:
         self.heard.append(("source_changed", seen))
 
+    def dtmf(self, tap: Tap, pressed: dict[str, Any]) -> None:
+        self.heard.append(("dtmf", pressed))
+
+    def turned(self, tap: Tap) -> None:
+        self.heard.append(("turned", tap.paused))
+
     def ready(self, tap: Tap, summary: Summary) -> None:
         self.heard.append(("ready", summary.outcome))
 
@@ -70,9 +76,11 @@ def test_a_listener_is_told_everything_that_is_news_and_an_operator_what_is_odd(
     changes = Changes(ear)
     with capture_logs() as said:
         changes.tell(one)
-        for event in ("source_changed", "source_conflict", "epoch"):
+        for event in ("source_changed", "source_conflict", "epoch", "dtmf"):
             changes.happened(one, link.Happened(0, "recording-1", event, 0, {"port": 7}))
         changes.ready(one, None)
         changes.ready(one, Summary(recording_id="recording-1", ending="stopped", outcome="complete"))
-    assert ear.heard == [(State.REQUESTED,), ("source_changed", {"port": 7}), ("ready", "complete")]
+    assert ear.heard == [
+        (State.REQUESTED,), ("source_changed", {"port": 7}), ("dtmf", {"port": 7}), ("ready", "complete"),
+    ]  # fmt: skip
     assert [line["event"] for line in said] == ["source_changed", "source_conflict"]

@@ -34,15 +34,18 @@ async def test_the_life_of_a_tap_is_told_in_order(tmp_path: Path) -> None:
         one.roster.hear(0, link.Happened(tap.slot, tap.recording_id, "receiving", NOON, {}))  # twice is once
         seen: dict[str, Any] = {"source": "192.0.2.7", "port": 4_000}
         one.roster.hear(0, link.Happened(tap.slot, tap.recording_id, "source_changed", NOON, seen))
+        pressed: dict[str, Any] = {"digit": "5", "duration_ms": 80}
+        one.roster.hear(0, link.Happened(tap.slot, tap.recording_id, "dtmf", NOON, pressed))
         one.roster.stop(tap)
         one.finish(tap, file="a.wav", bytes=16_044, duration_s=1.0)
         await one.calm()
         told = await documents(reader)
     assert [each["event"] for each in told] == [
-        "tap.requested", "tap.listening", "tap.receiving", "tap.source_changed", "tap.finished", "recording.ready",
+        "tap.requested", "tap.listening", "tap.receiving", "tap.source_changed", "tap.dtmf", "tap.finished",
+        "recording.ready",
     ]  # fmt: skip
     assert [each["tap"]["state"] for each in told] == [
-        "requested", "listening", "receiving", "receiving", "finished", "finished",
+        "requested", "listening", "receiving", "receiving", "receiving", "finished", "finished",
     ]  # fmt: skip
     assert {each["at"] for each in told} == {"2026-09-21T14:13:20Z"}
     assert told[0]["tap"] == {
@@ -50,8 +53,9 @@ async def test_the_life_of_a_tap_is_told_in_order(tmp_path: Path) -> None:
         "labels": {"team": "blue"},
     }  # fmt: skip
     assert told[3]["seen"] == seen
-    assert (told[4]["tap"]["outcome"], told[4]["tap"]["ending"]) == ("complete", "stopped")
-    assert told[5]["recording"] == {
+    assert told[4]["dtmf"] == pressed
+    assert (told[5]["tap"]["outcome"], told[5]["tap"]["ending"]) == ("complete", "stopped")
+    assert told[6]["recording"] == {
         "recording_id": tap.recording_id, "outcome": "complete", "ending": "stopped", "file": "a.wav", "bytes": 16_044,
         "duration_s": 1.0,
     }  # fmt: skip

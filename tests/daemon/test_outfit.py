@@ -37,6 +37,8 @@ def test_a_worker_is_told_samples_and_nanoseconds(tmp_path: Path) -> None:
     assert (made.commit_interval_ns, made.segment_frames, made.directory) == (10**9, 0, str(tmp_path))
     assert (made.policy, made.events_payload_type, made.encoding, made.repair) == ("announced", 101, "pcm16", True)
     assert not outfit.configure(settings_for(tmp_path), 1, slots=5).repair
+    assert not made.mask_dtmf
+    assert outfit.configure(settings_for(tmp_path, taps__mask_dtmf=True), 0, slots=5).mask_dtmf
 
 
 def test_a_worker_logs_as_the_daemon_does(tmp_path: Path) -> None:

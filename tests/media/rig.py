@@ -267,6 +267,10 @@ class Rig:
         """The committed record of its live stream."""
         return self.state.live.streams[int(self.tap(tap)["stream"])]
 
+    def aside(self, tap: int = 0) -> Any:
+        """More of it."""
+        return self.state.live.streams_aside[int(self.tap(tap)["stream"])]
+
     def count(self, verdict: Verdict, tap: int | None = None) -> int:
         """How many datagrams had this verdict."""
         table = self.state.live.world[0] if tap is None else self.tap(tap)

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from receiver.media.carry import Carried, Carry
-from receiver.media.columns import ROW, STREAM, TAP, Policy, Role
+from receiver.media.columns import ROW, STREAM, STREAM_ASIDE, TAP, TAP_ASIDE, Policy, Role
 from receiver.media.sources import NOWHERE
-from tests.media.rig import HOME, MS, SECOND, START, STRANGER, WINDOW, Rig, talk, truth
+from tests.media.rig import HOME, MS, SECOND, START, STRANGER, WALL, WINDOW, Rig, Sent, talk, truth
 from tests.media.test_pipeline import Weather, weathers
 from tests.tools import count
 
@@ -92,6 +92,29 @@ def test_a3_a_candidate_moves_with_its_sound() -> None:
     assert other.parts[1].present() == truth(sent, sent[0].timestamp)
 
 
+def test_a_tap_that_moved_inside_a_pause_is_paused_and_its_keys_stay_out() -> None:
+    rig = Rig()
+    rig.open()
+    key = [
+        Sent(START + k * 20 * MS, 100 + k, 8_200, bytes((5, 0x8A, 0, 100)), payload_type=101)
+        for k in range(20, 24)
+    ]  # of which the last arrive behind the pause
+    sent = [*talk(20), *key, *talk(40, START + 480 * MS, sequence=124, timestamp=8_840)]
+    rig.pipeline.pauses.turn(0, sent[10].arrival_ns, WALL)
+    rig.step(sent[:21])
+    other = moved(rig, to=1)
+    assert other.state.live.taps["turns"][1] == 1
+    sent = [packet._replace(tap=1) for packet in sent]
+    other.step(sent[21:22])
+    other.pipeline.pauses.turn(1, sent[22].arrival_ns, WALL)
+    other.commit()
+    other.step(sent[22:])
+    other.finish(LATER)
+    assert other.parts[1].present() == truth([*sent[:10], *sent[24:]], 5_000)
+    assert other.pipeline.sources.news == []
+    assert not [news for news in other.news if news.pressed]
+
+
 def test_two_taps_in_one_memory_do_not_mix() -> None:
     rig = Rig(taps=2)
     for tap in (0, 1):
@@ -147,8 +170,8 @@ def test_every_column_is_told_by_its_name() -> None:
     rig.open()
     rig.step([*talk(10), *talk(3, ssrc=9, source=STRANGER)])
     told = carry(rig).pack(0)
-    assert set(told["tap"]) == set(TAP.names or ())
+    assert set(told["tap"]) == {*(TAP.names or ()), *(TAP_ASIDE.names or ())}
     assert set(told["rows"][0]) == {*(ROW.names or ()), "samples"}
-    assert set(told["streams"][0]) == set(STREAM.names or ())
+    assert set(told["streams"][0]) == {*(STREAM.names or ()), *(STREAM_ASIDE.names or ())}
     assert told["tap"]["source"] == {"high": HOME.high, "low": HOME.low, "port": HOME.port}
     assert isinstance(told["tap"]["recording"], str)

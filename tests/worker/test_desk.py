@@ -143,6 +143,47 @@ async def test_b1_an_answer_that_no_worker_heard_comes_with_the_next_open(
         assert np.array_equal(two.sound(line), line.truth)
 
 
+async def test_k8_a_pause_that_no_worker_heard_comes_with_the_next_open_and_is_in_the_sidecar(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    line = call()
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        line.talk(10)
+        one.hear()
+    turned_ns = [time.monotonic_ns()]
+    line.talk(10, first=10)
+    turned_ns.append(time.monotonic_ns())
+    line.talk(10, first=20)
+    line.order = msgspec.structs.replace(line.order, turns=2, turned_ns=turned_ns)
+    async with office(tmp_path, memory) as two:
+        await two.open(line)
+        two.hear()
+        told = await two.close(line)
+    assert [(gap.frame, gap.frames, gap.reason) for gap in told.gaps] == [(1_600, 1_600, "paused")]
+    [pause] = told.pauses
+    assert pause.until > pause.at
+    assert told.outcome == "complete"
+    assert told.channels[0].streams[0].packets == 30
+
+
+async def test_k8_a_worker_whose_tap_is_paused_stays_so_when_control_knows_nothing_of_it(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    line = call()
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        one.take(link.Pause(line.slot, line.id, 1, [time.monotonic_ns()]))
+    line.talk(10)
+    async with office(tmp_path, memory) as two:
+        await two.open(line)
+        two.hear()
+        [news] = [each for each in two.heard(link.Happened) if each.event == "turned"]
+        assert news.fields["turns"] == 1
+        told = await two.close(line)
+    assert (told.outcome, told.file, told.problem.code) == ("empty", None, "paused")
+
+
 async def test_a_close_that_comes_before_the_open_after_a_death_waits_for_it(
     tmp_path: Path, memory: int, call: Call
 ) -> None:

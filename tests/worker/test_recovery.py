@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from receiver import link
 from receiver.archive.files import Files
 from receiver.media.drain import Drain
 from receiver.media.pipeline import Pipeline
@@ -136,6 +137,50 @@ async def test_k7_a_slab_that_cannot_be_kept_as_evidence_is_left_all_the_same(
         told = await two.close(line)
         assert (told.outcome, told.problem.code) == ("degraded", "slab_set_aside")
         assert not int(two.tap(line)["flaws"]) & Damage.WRITE_FAILED
+
+
+async def test_k7_nothing_that_came_inside_a_pause_is_in_the_evidence(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused, other = call(0), call(1)
+    async with office(tmp_path, memory) as one:
+        await one.open(paused)
+        await one.open(other)
+        one.worker.desk.take(link.Pause(paused.slot, paused.id, 1, [time.monotonic_ns()]), ())
+        one.worker.intake._slab.begin(one.state.generation)
+        one.worker.intake._slab.attempts = 1
+        monkeypatch.setattr(one.state, "commit", die)
+        paused.talk(3)
+        other.talk(3, first=1_000)  # other sound
+        with pytest.raises(Dead):
+            one.worker.intake.read(np.array([0, 1]), time.monotonic_ns(), every=True)
+        monkeypatch.undo()
+    async with office(tmp_path, memory) as two:
+        assert two.worker.recovery.found["datagrams_set_aside"] == 6
+    [capture] = (tmp_path / "quarantine").iterdir()
+    kept = capture.read_bytes()
+    assert [sent.payload in kept for sent in (*paused.sent, *other.sent)] == [False] * 3 + [True] * 3
+
+
+async def test_k7_masked_keys_are_not_in_the_evidence(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = call(0)
+    async with office(tmp_path, memory, mask_dtmf=True) as one:
+        await one.open(line)
+        one.worker.intake._slab.begin(one.state.generation)
+        one.worker.intake._slab.attempts = 1
+        monkeypatch.setattr(one.state, "commit", die)
+        line.talk(2)
+        line.send([line.sent[0]._replace(sequence=102, payload_type=101, payload=b"\x07\x8a\x01\xe0")])
+        with pytest.raises(Dead):
+            one.worker.intake.read(np.array([0]), time.monotonic_ns(), every=True)
+        monkeypatch.undo()
+    async with office(tmp_path, memory, mask_dtmf=True) as two:
+        assert two.worker.recovery.found["datagrams_set_aside"] == 3
+    [capture] = (tmp_path / "quarantine").iterdir()
+    kept = capture.read_bytes()
+    assert [sent.payload in kept for sent in line.sent] == [True, True, False]
 
 
 async def test_k7_a_poison_slab_is_set_aside_by_the_third_worker_and_only_its_taps_are_degraded(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from receiver import link
 from receiver.archive import sidecar
 from receiver.archive.sidecar import Channel, Draft
 from receiver.media.columns import NOTE, STREAM, TAP, Flaw, NoteKind, Trust
@@ -62,8 +63,19 @@ def test_flaws_and_damages_are_different_bits() -> None:
 
 def test_a7_an_epoch_that_left_something_out_is_a_stretch_that_nobody_sent() -> None:
     epochs = note(NoteKind.EPOCH, frame=3_200), note(NoteKind.EPOCH, frame=20_000, frames=8_000)
-    notes = np.concatenate([*epochs, note(NoteKind.SOURCE, frames=9)])
-    assert as_tuples(list(story.stretches(notes))) == [(12_000, 8_000, 0, "not_sent")]
+    notes = np.concatenate([*epochs, note(NoteKind.SOURCE, frames=9), note(NoteKind.STRETCH, frame=30_000, frames=5)])
+    assert as_tuples(list(story.stretches(notes))) == [(12_000, 8_000, 0, "not_sent"), (30_000, 5, 0, "not_sent")]
+
+
+def test_a8_a_key_that_was_told_twice_is_one_with_its_later_duration() -> None:
+    told = [note(NoteKind.KEY, ssrc=7, frame=9, frames=n, timestamp=5, value=11) for n in (160, 480)]
+    digits = story.digits(np.concatenate([note(NoteKind.KEY, ssrc=7, frame=99, frames=3, timestamp=8, value=1), *told]))
+    assert [(it.digit, it.frame, it.frames) for it in digits] == [("#", 9, 480), ("1", 99, 3)]
+
+
+def test_a7_noise_is_told_in_order_and_where_it_changes() -> None:
+    told = [note(NoteKind.NOISE, frame=frame, value=level) for frame, level in ((9, -40), (5, -50), (7, -50))]
+    assert [(it.frame, it.level_dbov) for it in story.noises(np.concatenate(told))] == [(5, -50), (9, -40)]
 
 
 @pytest.mark.parametrize(("trust", "words"), [(Trust.ALLOW_LIST, "allow-list"), (Trust.UNANNOUNCED, "unannounced")])
@@ -85,11 +97,11 @@ def test_c5_what_notes_alone_still_tell() -> None:
         np.zeros(1, NOTE),  # a hole: the disk did not take it
         note(NoteKind.EPOCH, ssrc=9, frame=9_000, timestamp=6, wall_ns=10**18),
     ])  # fmt: skip
-    [channel] = story.described(draft, notes.tobytes() + b"torn")
+    [channel] = story.described(draft, notes.tobytes() + b"torn").channels
     assert [stream.ssrc for stream in channel.streams] == [7, 9]
     assert [epoch.frame for epoch in channel.streams[0].epochs] == [3_200]
     assert channel.source == sidecar.Source(announced="a:1", seen="192.0.2.1:5", trust="address")
-    [nothing] = story.described(made_draft(channels=()), b"")
+    [nothing] = story.described(made_draft(channels=()), b"").channels
     assert nothing.streams == ()
 
 
@@ -111,3 +123,25 @@ async def test_a11_streams_are_told_one_by_one_and_the_malformed_once(
         assert [len(each.epochs) for each in (first, second)] == [1, 1]
         assert told.outcome == "complete"
         assert np.count_nonzero(one.sound(line)) == 20 * 160
+
+
+@pytest.mark.parametrize("masked", [False, True])
+async def test_a8_keys_noise_and_silence_reach_the_sidecar_and_masked_keys_nothing(
+    tmp_path: Path, memory: int, call: Call, masked: bool
+) -> None:
+    line = call()
+    async with office(tmp_path, memory, mask_dtmf=masked) as one:
+        await one.open(line)
+        line.talk(10)
+        start = line.sent[0]._replace(sequence=110, timestamp=5_000 + 1_600, payload_type=101)
+        line.send(start._replace(sequence=110 + k, payload=b"\x07\x8a\x01\xe0") for k in range(3))
+        line.send([start._replace(sequence=113, timestamp=start.timestamp + 480, payload=b"\x28", payload_type=13)])
+        line.talk(10, first=14)
+        told = await one.close(line)
+        assert [(gap.frame, gap.frames, gap.reason) for gap in told.gaps] == [(1_600, 640, "not_sent")]
+        assert [(it.frame, it.level_dbov) for it in told.noise] == [(2_080, -40)]
+        keys = [("7", 1_600, 480)]
+        assert [(it.digit, it.frame, it.frames) for it in told.dtmf] == ([] if masked else keys)
+        news = [message.fields for message in one.heard(link.Happened) if message.event == "dtmf"]
+        assert news == ([] if masked else [{"digit": "7", "duration_ms": 60}])
+        assert (told.outcome, told.channels[0].streams[0].lost) == ("complete", 0)
