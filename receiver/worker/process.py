@@ -158,7 +158,7 @@ class Worker:
             self.keeping.drain(everyone, time.monotonic_ns())
         else:
             self._conclude(everyone)
-        await asyncio.wait([asyncio.ensure_future(self.decoding.settled())], timeout=DECODE_S)
+        await asyncio.wait([asyncio.ensure_future(self.shelf.decoded())], timeout=DECODE_S)
         await asyncio.wait([asyncio.ensure_future(self.decoding.close())], timeout=DECODE_S)
         durable = asyncio.ensure_future(asyncio.to_thread(self.commit.close))
         await asyncio.wait([durable], timeout=COMMIT_S)

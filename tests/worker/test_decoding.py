@@ -15,7 +15,7 @@ from receiver import link
 from receiver.worker import decoding
 from tests import opus
 from tests.media.rig import Sent
-from tests.worker.office import Line, Office, office, until
+from tests.worker.office import HORIZON, Line, Office, office, until
 
 Call = Callable[..., Line]
 ENCODED = opus.packets(200)
@@ -131,6 +131,47 @@ async def test_discontinuous_transmission_is_time_that_goes_on(tmp_path: Path, m
 
 
 @pytest.mark.all
+async def test_a_pause_keeps_every_packet_from_the_decoder(tmp_path: Path, memory: int, call: Call) -> None:
+    line, sent = dialled(call), opus.call(ENCODED)
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        turned_ns: list[int] = []
+        for first in (0, 50, 100):
+            await came(one, line, sent[first : first + 50])
+            if first < 100:
+                turned_ns.append(time.monotonic_ns())
+                one.take(link.Pause(line.slot, line.id, len(turned_ns), turned_ns))
+            await written(one)
+        ended, sound = await told(one, line)
+    heard = [*sent[:50], *sent[100:150]]
+    assert np.array_equal(sound, opus.heard(heard))
+    assert [(gap.frame, gap.frames, gap.reason) for gap in ended.gaps] == [(50 * 960, 50 * 960, "paused")]
+    [pause] = ended.pauses
+    assert 49 * 960 < pause.frame <= 50 * 960
+    assert pause.frame + pause.frames >= 100 * 960
+
+
+async def test_what_a_pause_erases_is_not_brought_back_by_the_decoder(tmp_path: Path, memory: int, call: Call) -> None:
+    """The order to erase goes through the patch log; what the decoder has of those frames is written before."""
+    line, sent = dialled(call), opus.call(ENCODED[:50])
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        await came(one, line, sent)
+        one.drain()  # it is on its way
+        journal = one.worker.shelf._journal
+        journal.patch(line.slot, HORIZON + 10 * 160, np.full(320, -32_768, np.int16))
+        one.state.commit()
+        one.worker.shelf.write_logs()
+        assert one.state.patched[0] == 0
+        ended, sound = await told(one, line)
+        assert one.state.patched[0] == 1
+    assert [(gap.frame, gap.frames) for gap in ended.gaps] == [(10 * 960, 2 * 960)]
+    wanted = opus.heard(sent)
+    wanted[10 * 960 : 12 * 960] = 0
+    assert np.array_equal(sound, wanted)
+
+
+@pytest.mark.all
 async def test_c7_segments_follow_each_other_without_a_missing_frame(tmp_path: Path, memory: int, call: Call) -> None:
     line, sent = dialled(call), opus.call(ENCODED)
     async with office(tmp_path, memory, segment_frames=8_000) as one:
@@ -188,6 +229,7 @@ def same_but_where_it_is_told(sound: opus.Sound, wanted: opus.Sound, ended: Any)
     assert all(any(frame in stretch for stretch in told_of) for frame in wrong.tolist())
 
 
+@pytest.mark.all
 async def test_k5_what_a_dead_worker_had_with_the_decoder_is_decoded_again(
     tmp_path: Path, memory: int, call: Call
 ) -> None:
