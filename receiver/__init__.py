@@ -62,6 +62,9 @@ Where this plan left the first one, and why:
   their names, with what the ring still held (``media/carry``): positions from spool are exact, probation costs nothing.
 * The seat of a living tap is a column of the ledger: after a kill of the whole control process nothing else is there
   to ask. An older ledger is therefore brought up, not put aside (``ledger/schema``).
+* A new epoch (rules A10, A11, A17) is anchored by the least transit of the last ten seconds, or by that which the epoch
+  before was anchored by, where it is more: a line that began with a delayed packet lies late, and by its own envelope
+  the delays of all epochs added up (found by laying recordings over wall time: 1.8 s after 60 changes).
 * Rule A17's row of ten packets or 500 ms counts only while it does not fall: in a burst after a stall of five seconds
   more than ten packets lie above the envelope, each nearer to it than the one before.
 

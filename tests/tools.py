@@ -34,6 +34,7 @@ PACKAGES = {
     "systemd-nspawn": "systemd-container",
     "systemd-sysusers": "systemd",
     "tshark": "tshark",
+    "unshare": "util-linux",
     "yq": "yq",
 }
 """Program → what Debian calls the packages that bring it."""

@@ -177,7 +177,8 @@ class Redecoded(Struct, frozen=True):
 class Channel(Struct, frozen=True, kw_only=True):
     """A channel of the file: whom one hears in it, and what came for it.
 
-    Of Opus: ``mixed_packets`` of two channels, which libopus mixed down to this one, and where it was ``redecoded``.
+    ``unknown_payload_types`` came from its source and are not recorded: nobody announced them. Of Opus:
+    ``mixed_packets`` of two channels, which libopus mixed down to this one, and where it was ``redecoded``.
     """
 
     party: str = "unknown"
@@ -186,6 +187,7 @@ class Channel(Struct, frozen=True, kw_only=True):
     codec: Text = UNSET
     source: Source | UnsetType = UNSET
     streams: tuple[Stream, ...] = ()
+    unknown_payload_types: tuple[Annotated[int, Meta(ge=0, le=127)], ...] = ()
     mixed_packets: Count | UnsetType = UNSET
     redecoded: tuple[Redecoded, ...] | UnsetType = UNSET
 

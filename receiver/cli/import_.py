@@ -33,11 +33,14 @@ def command(file: Path, into: Path | None, silence: float, config: Path | None, 
 
     They go through the engine of the daemon, with the times of the capture. The folder is like the daemon's: what is
     finished lies in ready/. FILE may be one that the daemon has put into quarantine/. Exit 1 if FILE is no capture, is
-    damaged or cut off, or holds too many streams; what can be is recorded.
+    damaged or cut off, or holds too many streams; what can be is recorded. FILE is read twice, so it is no pipe.
     """
     from receiver.archive.files import Files
+    from receiver.importing.course import NoRoom
     from receiver.ledger.folder import Folder, FolderError
 
+    if not file.is_file():
+        raise click.UsageError(f"{file} is a pipe or a device, and a capture is read twice: save it to a file first.")
     folder = into or Path(f"{file.name.rsplit('.', 1)[0] or file.name}.recordings")
     options = _options(config, silence)
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,6 +52,9 @@ def command(file: Path, into: Path | None, silence: float, config: Path | None, 
     files = Files(folder)
     try:
         told = _run(file, files, options)
+    except NoRoom as error:
+        click.echo(f"tapdeck: {error}. Choose another folder with --into.", err=True)
+        sys.exit(74)  # EX_IOERR
     finally:
         files.close()
         held.release()

@@ -11,7 +11,8 @@ from receiver import link
 from receiver.control.taps import FINAL, State, Tap
 from receiver.ledger.rows import Summary
 
-WARNINGS: Final = frozenset({"source_changed", "source_conflict", "unannounced"})  # an operator should see these
+WARNINGS: Final = frozenset({"source_changed", "source_conflict", "unannounced", "unknown_payload_type"})
+"""An operator should see these."""
 
 log = structlog.get_logger("taps")
 

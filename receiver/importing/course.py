@@ -35,6 +35,7 @@ Ints = NDArray[np.int64]
 SECOND_NS: Final = 1_000_000_000
 SLAB_NS: Final = SECOND_NS
 SLAB_ROWS: Final = 4_096
+OCTETS_A_SAMPLE: Final = 2
 MOST_AT_ONCE: Final = 4_000
 MOST_FINISHING: Final = 256
 SPARE_DESCRIPTORS: Final = 64
@@ -64,6 +65,13 @@ class Recorded:
     told: Sidecar
 
 
+class NoRoom(Exception):
+    """The recordings do not fit on the disk, even without the silence in them; nothing was recorded."""
+
+    def __init__(self, needed: int, free: int) -> None:
+        super().__init__(f"the recordings take at least {needed / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free")
+
+
 @dataclass
 class Imported:
     """What came out. ``work_ns``: how long it took; ``fates``: frames by what they were."""
@@ -90,7 +98,7 @@ class Imported:
 
 
 def run(path: Path, files: Files, options: Options, progress: Callable[[int], None] = lambda count: None) -> Imported:
-    """Import a capture into a storage folder. OSError where a file cannot be read or written.
+    """Import a capture into a storage folder. OSError where a file cannot be read or written, NoRoom.
 
     ``progress(datagrams)`` is called now and then.
     """
@@ -105,6 +113,9 @@ def run(path: Path, files: Files, options: Options, progress: Callable[[int], No
         crowded=flows.crowded, untimed=first.untimed, clock_steps=first.stamps.steps, fault=first.fault,
     )  # fmt: skip
     wanted = [flow for flow in rtps if flow.recorded]
+    needed, free = OCTETS_A_SAMPLE * sum(flow.samples for flow in wanted), files.free_octets()
+    if needed > free:
+        raise NoRoom(needed, free)
     if wanted:
         _Course(files, options, flows, wanted, first.stamps.now_ns, told).run(_box(path, options), progress)
     told.recorded.sort(key=lambda each: (each.flow.number, each.told.started_at or each.told.ended_at))

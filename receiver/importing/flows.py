@@ -32,6 +32,8 @@ class Flow:
     packets: int = 0
     rtp: bool = False
     speech: int = 0
+    samples: int = 0
+    """Of its speech, duplicates with them."""
     last: int = 0
     unknown: Counter[int] = field(default_factory=Counter)
     """Payload types that we do not record, and how many packets there were of each."""
@@ -85,7 +87,9 @@ class Flows:
             mine = np.flatnonzero(flow == number)
             one = self.flows[number]
             one.packets += mine.size
-            one.speech += int((batch.verdict[mine] == Verdict.ACCEPTED).sum())
+            speech = mine[batch.verdict[mine] == Verdict.ACCEPTED]
+            one.speech += speech.size
+            one.samples += int(batch.payload_size[speech].sum())
             one.last = self.datagrams + int(mine[-1])
             strange = mine[batch.verdict[mine] == Verdict.PAYLOAD_TYPE]
             one.unknown.update(batch.payload_type[strange].tolist())

@@ -107,6 +107,27 @@ class Clock:
         """The position that a packet arriving now has, if the network delays it as little as any of the last 10 s."""
         return arrival_ns // NS_PER_SAMPLE - int(self._state.now.streams["envelope"][stream].min())
 
+    def least(self, row: int, envelope: int) -> int:
+        """What a new epoch is anchored by: the least transit of the last 10 s, or the one before the last epoch's
+        beginning where that is more.
+
+        A line that began with a packet which the network had delayed lies late by as much, and its own envelope does
+        not know: by that alone the delays of all epochs would add up. In frames, so that no splice moves it.
+        """
+        record = self._state.now.rows[row]
+        edge, reference = int(record["edge"]), int(record["reference"])
+        if reference == -FAR:
+            return envelope
+        reference += self._timeline.frame(row, edge) - edge
+        return reference if envelope == FAR else max(envelope, reference)
+
+    def refer(self, row: int, least: int) -> None:
+        """Remember what an epoch that begins now was anchored by."""
+        record = self._state.now.rows[row]
+        edge = int(record["edge"])
+        if least < FAR:
+            record["reference"] = least - self._timeline.frame(row, edge) + edge
+
     def allowed(self, row: int, arrival_ns: int) -> int:
         """One past the last frame a row's part may have by now; its first sample begins the file (rules A2, A10)."""
         record = self._state.now.rows[row]
@@ -200,12 +221,14 @@ class Clock:
         last = edge + self.allowed(row, packet.arrival_ns) - self._timeline.frame(row, edge) - packet.size
         if lowest > last:
             return Verdict.AHEAD, 0
-        target = max(lowest, min(self.expected(stream, packet.arrival_ns), last))
+        least = self.least(row, int(record["envelope"].min()))
+        target = max(lowest, min(packet.arrival_ns // NS_PER_SAMPLE - least, last))
         position, more = self.landing(row, target) if live else (target, 0)
         if not self.fits(row, position + packet.size):
             return Verdict.NO_ROOM, 0
         if live and not self.epoch(int(record["tap"]), packet.arrival_ns):  # a candidate uses up none of its tap's
             return Verdict.EPOCH_LIMIT, 0
+        self.refer(row, least)
         self._turn(record, row, sequence, timestamp, position, more)
         record["envelope"], record["transit"] = FAR, np.nan
         self.note(stream, position, timestamp, packet.wall_ns)  # whether the time between was silence: `holes`
@@ -295,10 +318,12 @@ class Clock:
             return
         record["run_packets"] = 0
         end = self._timeline.frame(row, max(edge, position + packet.size))
-        stood = min(first_transit - envelope, self.allowed(row, packet.arrival_ns) - end)
+        least = self.least(row, envelope)
+        stood = min(first_transit - least, self.allowed(row, packet.arrival_ns) - end)
         if transit < first_transit - progress // 2 or stood <= 0 or not self._timeline.spliceable(row):
             return
         if self.epoch(int(record["tap"]), packet.arrival_ns):
+            self.refer(row, least)
             self._timeline.splice(row, int(record["run_position"]), stood)
             self.holes.moved(stream, int(record["run_position"]))
             record["envelope"][record["envelope"] != FAR] += stood

@@ -162,6 +162,7 @@ TAP_ASIDE = np.dtype(
         ("turned_wall_ns", "i8", (TURNS,)),
         ("pause_frame", "i8", (PAUSES,)),  # what pause n left absent, at n modulo `PAUSES`
         ("pause_end", "i8", (PAUSES,)),  # FAR: it goes on
+        ("unknown_types", "u8", (2,)),  # bits of payload types that its source sent and nobody announced
     ],
     align=True,
 )
@@ -285,6 +286,7 @@ ROW = np.dtype(
         ("transit", "i8"),  # least transit of the last stream that was retired from it
         ("anchor_ns", "i8"),  # monotonic arrival of the first packet, whose position is the horizon (rule A2)
         ("anchor_wall_ns", "i8"),
+        ("reference", "i8"),  # arrival − frame, samples, of the least delayed packet at the last epoch's beginning
         ("packed", "u1"),  # 1: its octets are those of Opus packets, its samples only marks (`media.packets`)
     ],
     align=True,

@@ -36,7 +36,7 @@ class Joining:
         self._state.wipe("rows", row)
         self._timeline.hand_out(row)
         rows = self._state.now.rows
-        rows["tap"][row], rows["low"][row], rows["transit"][row] = tap, FAR, FAR
+        rows["tap"][row], rows["low"][row], rows["transit"][row], rows["reference"][row] = tap, FAR, FAR, -FAR
         rows["packed"][row] = self._state.now.taps["opus"][tap] > 0
 
     def candidate(self, tap: int, source: tuple[int, int, int], ssrc: int, packet: Packet) -> int:
@@ -91,6 +91,7 @@ class Joining:
         low, high = int(now.rows["low"][mine]), int(now.rows["edge"][mine])
         edge = int(now.rows["edge"][row])
         least = int(now.streams["envelope"][old].min()) if old >= 0 else int(now.rows["transit"][row])
+        least = self._clock.least(row, least)
         target = max(edge, low + int(record["envelope"].min()) - least)
         start, more = self._clock.landing(row, target)
         frame = self._timeline.frame(row, edge) + start - edge + more
@@ -100,6 +101,7 @@ class Joining:
         if not self._clock.epoch(tap, heard_ns):
             return Verdict.EPOCH_LIMIT
         self._state.touch("rows", [row, mine])
+        self._clock.refer(row, least)
         if more:
             self._timeline.splice(row, edge + MARGIN, more)
         if old >= 0:

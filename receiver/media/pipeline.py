@@ -20,6 +20,7 @@ from receiver.media.sources import News, Packets, Source, Sources
 from receiver.media.state import State
 from receiver.media.streams import LONGEST_RUN, Heard, Streams, runs
 from receiver.media.timeline import Timeline
+from receiver.media.unknown import Unknown
 from receiver.wire import events, g711, opus, rtp
 from receiver.wire.rtp import Verdict
 
@@ -64,6 +65,7 @@ class Pipeline:
         self.joining = Joining(state, self.timeline, self.journal, self.clock)
         self.pauses = Pauses(state, self.timeline, self.clock, self.journal, self.joining.keys)
         self.sources = Sources(state, self.journal, self.clock, self.joining, allow)
+        self.unknown = Unknown(state)
         if not state.fresh:
             self.timeline.blank_ahead()  # the slab in hand, run again, puts its part there anew
 
@@ -112,12 +114,19 @@ class Pipeline:
         columns: tuple[NDArray[Any], ...] = (d.tap, d.high, d.low, d.port, batch.ssrc, batch.sequence)
         if speaking.size < stream.size:
             columns = tuple(column[speaking] for column in columns)
+            self._name_unknown(turn)
         tap, high, low, port, ssrc, sequence = columns
         stream[speaking] = self.sources.match(tap, (high, low, port), ssrc, sequence)
         strange = speaking[stream[speaking] < 0]
         if strange.size:
             self._meet(turn, strange, stream)
         return stream
+
+    def _name_unknown(self, turn: Turn) -> None:
+        d, batch = turn.datagrams, turn.batch
+        for tap, at in self.unknown.note(batch, d.tap, (d.high, d.low, d.port)):
+            source = Source(int(d.high[at]), int(d.low[at]), int(d.port[at]))
+            self.sources.news.append(News(tap, "unknown_payload_type", source, None, int(batch.payload_type[at])))
 
     def _meet(self, turn: Turn, strange: Ints, stream: Ints) -> None:
         """Datagrams that match no stream, each tap's source and SSRC at once, in order of their first arrival."""

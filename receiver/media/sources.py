@@ -48,12 +48,14 @@ class Claim(NamedTuple):
 
 
 class News(NamedTuple):
-    """Something that the worker acts on or tells: receiving, source_changed, source_conflict, silent, epoch, dtmf."""
+    """Something that the worker acts on or tells: receiving, source_changed, source_conflict, silent, epoch, dtmf,
+    unknown_payload_type."""
 
     tap: int
     event: str
     source: Source
     pressed: Pressed | None = None
+    payload_type: int | None = None
 
 
 class Packets(NamedTuple):

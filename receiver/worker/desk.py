@@ -77,11 +77,13 @@ class Desk:
 
     def happened(self, news: list[News]) -> None:
         """What media decided, for events and the log."""
-        for tap, event, source, pressed in news:
+        for tap, event, source, pressed, payload_type in news:
             record = self._state.live.taps[tap]
             where: Fields = {"source": str(source.address), "port": source.port}
             if pressed is not None:
                 where = {"digit": pressed.digit, "duration_ms": pressed.frames * 1_000 // CLOCK_RATE}
+            if payload_type is not None:
+                where |= {"payload_type": payload_type}
             self._tell(tap, event, where)
             if record["trust"] == Trust.UNANNOUNCED and event in ("receiving", "source_changed"):
                 announced = Source.read(record["announced"])

@@ -10,6 +10,7 @@ from receiver.archive import sidecar
 from receiver.archive.gaps import Stretch
 from receiver.archive.repair import Described
 from receiver.archive.sidecar import Reason
+from receiver.media import unknown
 from receiver.media.columns import CLOCK_RATE, NOTE, STATISTICS, Flaw, NoteKind, Trust
 from receiver.media.sources import Source
 from receiver.media.state import Records
@@ -51,7 +52,7 @@ def channel(picture: Picture, notes: Records, base: sidecar.Channel) -> sidecar.
     return sidecar.Channel(
         party=base.party, tap_id=base.tap_id, control_id=base.control_id,
         codec=codec_of(int(tap["opus"]) or law) if streams else base.codec,
-        source=_source(tap, notes, base), streams=streams,
+        source=_source(tap, notes, base), streams=streams, unknown_payload_types=unknown_types(picture),
         mixed_packets=int(tap["stereo"]) if tap["opus"] else UNSET,
         redecoded=tuple(_redecoded(notes, ticks)) if tap["opus"] else UNSET,
     )  # fmt: skip
@@ -106,10 +107,20 @@ def nothing(picture: Picture) -> sidecar.Problem | None:
         return None
     counts = {v.name.lower(): int(picture.tap["verdicts"][v]) for v in Verdict if picture.tap["verdicts"][v]}
     seen = ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "no datagram at all"
+    if strange := ", ".join(map(str, unknown_types(picture))):
+        return sidecar.Problem(
+            "no_packets", f"Nothing that can be recorded came; the port saw {seen}, of payload type {strange}.",
+            "Have the sender use PCMU (payload type 0) or PCMA (8).",
+        )  # fmt: skip
     return sidecar.Problem(
         "no_packets", f"No packet of the tap's source came; the port saw {seen}.",
         "Check the address that the sender was given, the firewall, and the source policy of this tap.",
     )  # fmt: skip
+
+
+def unknown_types(picture: Picture) -> tuple[int, ...]:
+    """Payload types that the source sent and nobody announced (rule A1)."""
+    return () if picture.aside is None else unknown.types(picture.aside["unknown_types"])
 
 
 def stretches(notes: Records, ticks: int = 1) -> Iterator[Stretch]:

@@ -41,7 +41,7 @@ CONTRACT = """
     duration_s requested_at first_packet_at started_at ended_at ending outcome problem absent_frames gaps pauses dtmf
     noise parts software host channels
 """
-CHANNEL = "party tap_id control_id codec source streams mixed_packets redecoded"
+CHANNEL = "party tap_id control_id codec source streams unknown_payload_types mixed_packets redecoded"
 STREAM = "ssrc packets lost duplicate reordered late late_lost invalid jitter_ms drift_ppm epochs"
 ENDINGS = "stopped relay_finished call_ended silence max_duration shutdown recovered refused no_packets"
 OUTCOMES = "complete degraded empty failed"

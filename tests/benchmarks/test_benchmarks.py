@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from benchmarks import chart, floor, step, taps
+from benchmarks import chart, floor, importing, step, taps
 from benchmarks.machine import Reading, machine
 from receiver.lab.plan import Caller, Plan
 from receiver.lab.rush import Rush
@@ -28,6 +28,16 @@ def test_step_tells_every_step_and_counts_every_packet(
     kept = list(tmp_path.glob("step-*.json"))
     assert [msgspec.json.decode(path.read_bytes(), type=step.Results) for path in kept] == [told]
     assert step.table(told).count("\n| parse |") == 1
+
+
+def test_importing_records_every_weather_and_says_how_fast(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    importing.main(["--minutes", "0.05", "--streams", "3", "--results", str(tmp_path), "--json"])
+    told = msgspec.json.decode(capsys.readouterr().out, type=importing.Results)
+    assert [(run.weather, run.streams) for run in told.runs] == [
+        ("clean", 1), ("lossy", 1), ("jittery", 1), ("everything", 1), ("clean", 3),
+    ]  # fmt: skip
+    assert [round(run.seconds_of_sound) for run in told.runs] == [3, 3, 3, 3, 9]
+    assert len(importing.table(told).splitlines()) == 7
 
 
 @pytest.mark.all

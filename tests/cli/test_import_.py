@@ -1,6 +1,7 @@
 """``tapdeck import FILE``: recordings in a folder, a table or JSON, and 1 with the octet for what is no capture."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -152,6 +153,27 @@ def test_streams_that_found_no_place_are_exit_1(
     told = json.loads(out)
     assert (len(told["streams"]), told["streams_without_a_place"]) == (1, 1)
     assert err == "tapdeck: streams not recorded because too many go on at once (filter the capture): 1\n"
+
+
+def test_a_pipe_is_a_usage_error_and_not_an_empty_capture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    assert run("import", "pipe") == 2
+    assert "pipe is a pipe or a device, and a capture is read twice: save it" in capsys.readouterr().err
+    assert os.listdir() == ["pipe"]
+
+
+def test_c6_recordings_that_do_not_fit_on_the_disk_are_not_begun(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packets = 100 + sum(one.port == 40_002 for one in sent(PLAN))
+    for free, code in ((320 * packets - 1, 74), (320 * packets, 0)):
+        monkeypatch.setattr(Files, "free_octets", lambda _, free=free: free)
+        assert run("import", str(file), "--into", str(tmp_path / f"{code}")) == code
+    assert "the recordings take at least 0.1 MB, and 0.1 MB are free. Choose another folder" in capsys.readouterr().err
+    assert not [path for room in ("spool", "ready") for path in (tmp_path / "74" / room).iterdir()]
 
 
 def test_what_is_missing_is_a_usage_error(tmp_path: Path) -> None:

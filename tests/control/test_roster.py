@@ -359,9 +359,10 @@ async def test_b5_what_an_operator_should_see_of_a_source_is_in_the_log(world: W
     tap = await world.open()
     where: dict[str, Any] = {"source": "192.0.2.7", "port": 9}
     with structlog.testing.capture_logs() as said:
-        for event in ("source_changed", "source_conflict", "unannounced", "epoch"):
+        for event in ("source_changed", "source_conflict", "unannounced", "unknown_payload_type", "epoch"):
             world.roster.hear(0, link.Happened(tap.slot, tap.recording_id, event, 1, where))
-    assert [line["event"] for line in said] == ["source_changed", "source_conflict", "unannounced"]
+    events = ["source_changed", "source_conflict", "unannounced", "unknown_payload_type"]
+    assert [line["event"] for line in said] == events
     assert all((line["log_level"], line["tap"], line["seen"]) == ("warning", tap.id, where) for line in said)
 
 

@@ -104,6 +104,15 @@ def test_a_payload_type_that_nobody_announced_is_counted_and_named(tmp_path: Pat
     assert told.unknown == {111: 100}
 
 
+def test_a1_a_payload_type_among_the_speech_is_named_in_the_sidecar(tmp_path: Path) -> None:
+    speech = sent(Plan((Caller(1, seconds=2),)))
+    mixed = [of_type(111, one) if k % 50 == 7 else one for k, one in enumerate(speech)]
+    told = imported(tmp_path, pcap([(one.stamp_ns, packet(one)) for one in mixed]))
+    (recorded,) = told.recorded
+    (channel,) = recorded.told.channels
+    assert (channel.unknown_payload_types, told.unknown, channel.streams[0].invalid) == ((111,), {111: 2}, 2)
+
+
 def test_d6_a_stream_that_was_silent_too_long_goes_on_as_another_recording(tmp_path: Path) -> None:
     plan = Plan((Caller(1, seconds=2),))
     first = sent(plan)
