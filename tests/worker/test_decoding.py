@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from receiver import link
-from receiver.worker import decoding
+from receiver.archive.files import Files
+from receiver.archive.repair import repair
+from receiver.worker import decoding, interludes
 from tests import opus
 from tests.media.rig import Sent
 from tests.worker.office import HORIZON, Line, Office, office, until
@@ -268,6 +270,28 @@ async def test_d7_the_next_worker_takes_it_up_from_positions(tmp_path: Path, mem
     os.close(other)
     assert [each.frame for each in ended.channels[0].redecoded] == [120 * 960]
     same_but_where_it_is_told(sound, opus.heard(sent), ended)
+
+
+@pytest.mark.all
+async def test_c5_after_a_power_cut_what_was_committed_is_a_recording_at_48_khz(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    line, sent = dialled(call), opus.call(ENCODED)
+    async with office(tmp_path, memory, segment_frames=8_000) as one:
+        await one.open(line)
+        for first in (0, 60):
+            await came(one, line, sent[first : first + 60])
+            await written(one)
+        await came(one, line, sent[120:])
+        one.drain()  # neither decoded nor committed
+        await until(lambda: one.worker.shelf.taps[line.slot].before is None)
+    [told] = repair(Files(tmp_path), (), interludes.described)
+    sound = np.concatenate([opus.read(tmp_path / "ready" / part.file) for part in told.parts])
+    wanted = opus.heard(sent)
+    assert (told.sample_rate, told.ending) == (48_000, "recovered")
+    assert 120 * 960 <= sound.size == told.frames <= wanted.size
+    assert np.array_equal(sound, wanted[: sound.size])
+    assert told.channels[0].streams[0].epochs[0].frame == 0
 
 
 @pytest.mark.all
