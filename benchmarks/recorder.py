@@ -12,6 +12,7 @@ from receiver import link
 from receiver.archive import sidecar
 from receiver.archive.sidecar import Sidecar
 from receiver.crew import Crew
+from receiver.keys import Key
 from receiver.net.ports import Port, Ports
 
 PATIENCE_S: Final = 120.0
@@ -47,6 +48,10 @@ class Recorder:
         self._crew = Crew([configure], self)
 
     # -- what the crew asks and tells
+
+    def keys(self, worker: int) -> dict[str, Key]:
+        """A worker that is started has no tap yet."""
+        return {}
 
     def living(self, worker: int) -> dict[str, int]:
         """Nothing is left from before."""
@@ -101,7 +106,7 @@ class Recorder:
         """The worker's."""
         return int(self._crew.states()[0]["pid"] or 0)
 
-    async def open(self, sources: Sequence[str]) -> list[str]:
+    async def open(self, sources: Sequence[str], key: Key | None = None) -> list[str]:
         """One tap for each source; returns where to send to, when all are open."""
         for slot, source in enumerate(sources):
             host, _, number = source.rpartition(":")
@@ -109,7 +114,7 @@ class Recorder:
             order = link.Open(
                 slot=slot, tap_id=str(uuid.uuid4()), recording_id=str(uuid.uuid4()), port=port.number, law=0,
                 policy="exact", announced=(host, int(number)), held=False, requested_at_ns=time.time_ns(), call_id=None,
-                node_id=None, labels={}, direction="both", layout="mono",
+                node_id=None, labels={}, direction="both", layout="mono", suite=key.suite if key else None, key=key,
             )  # fmt: skip
             self._orders.append(order)
             self._sockets.append(port)

@@ -9,6 +9,7 @@ The floor plan. Data goes one way, nothing upstream knows a name from downstream
     settings    TOML, environment, flags → frozen structs; the only file that speaks milliseconds.
                 origins finds the values, forms says what one must look like, tables are [[record]] and [[hook]]
     endpoints   ADDRESS:PORT and URLs, read and written
+    keys        SRTP keys as people write them (RFC 4568), and as they travel
     daemon      composition root of the control process: binds and keeps every socket and each worker's memory file
     crew        the workers as control sees them: started by exec, started again with the same descriptors
     worker      composition root of a media worker: the only one that knows net and media and archive. Never imports
@@ -62,6 +63,11 @@ Where this plan left the first one, and why:
   their names, with what the ring still held (``media/carry``): positions from spool are exact, probation costs nothing.
 * The seat of a living tap is a column of the ledger: after a kill of the whole control process nothing else is there
   to ask. An older ledger is therefore brought up, not put aside (``ledger/schema``).
+* SRTP: an index is judged by columns, key and octets alone, so libsrtp's contexts are caches that are walked to where
+  they are needed (``wire/srtp``). The lowest index of the slab in hand follows from the slab when it is run again; it
+  is no column. A packet that came before and comes again from its source is authenticated like any other, so that a
+  forged copy does not even count as a duplicate. After an outage of more than half of the sequence numbers the next
+  circles are tried, where the RFC's guess would never open a packet again (``media/indices``).
 * A new epoch (rules A10, A11, A17) is anchored by the least transit of the last ten seconds, or by that which the epoch
   before was anchored by, where it is more: a line that began with a delayed packet lies late, and by its own envelope
   the delays of all epochs added up (found by laying recordings over wall time: 1.8 s after 60 changes).

@@ -20,6 +20,7 @@ import msgspec
 import structlog
 
 from receiver import link
+from receiver.keys import Key
 
 COMMAND: Final = (sys.executable, "-m", "receiver", "worker")
 BACK_OFF_S: Final = (0.0, 0.1, 0.5, 2.0)  # the last one from then on
@@ -37,6 +38,9 @@ class Owner(Protocol):
 
     def living(self, worker: int) -> dict[str, int]:
         """Which recordings go on in a worker that is started for the first time, by slot."""
+
+    def keys(self, worker: int) -> dict[str, Key]:
+        """SRTP keys of a worker's living recordings."""
 
     def belongings(self, worker: int) -> Iterator[tuple[link.ToWorker, Sequence[int]]]:
         """What a worker that was started must be told, with descriptors."""
@@ -223,7 +227,8 @@ class Crew:
         member.state = "repairing" if repair else "starting"
         member.end = link.control_end(ours)
         living = None if member.chosen else self._owner.living(index)
-        configure = msgspec.structs.replace(member.configure, repair=repair, living=living)
+        keys = self._owner.keys(index)
+        configure = msgspec.structs.replace(member.configure, repair=repair, living=living, keys=keys)
         member.end.send(configure, member.memories)
         for message, descriptors in self._owner.belongings(index):
             member.end.send(message, descriptors)

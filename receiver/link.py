@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from receiver.keys import Key
 from receiver.socketpair import Link, LinkBroken, Received, pair
 
 __all__ = ["Link", "LinkBroken", "Received", "ToControl", "ToWorker", "control_end", "pair", "worker_end"]
@@ -35,7 +36,8 @@ class Configure(Struct, frozen=True, tag=True):
     ``living``, at the first start under this control, tells which recordings go on, and in which slots; what else the
     memory holds is over. ``kept``: sockets and memory outlive control (rule D7), so at the end of the link nothing is
     concluded. ``reserve_octets`` are kept back for a full disk, ``keep_ns`` is how long recordings may lie in
-    ``ready/`` (0: for ever). ``mask_dtmf``: keys that are pressed are told nowhere.
+    ``ready/`` (0: for ever). ``mask_dtmf``: keys that are pressed are told nowhere. ``keys`` are SRTP's, of the
+    recordings that live, told at every start: the slab in hand is run before the first `Open`.
     """
 
     index: int
@@ -58,6 +60,7 @@ class Configure(Struct, frozen=True, tag=True):
     keep_ns: int = 0
     mask_dtmf: bool = False
     pause_as: str = "silence"
+    keys: dict[str, Key] = {}
 
     @property
     def path(self) -> Path:
@@ -69,7 +72,8 @@ class Open(Struct, frozen=True, tag=True):
     """Record what comes to the UDP socket that travels along. Idempotent: sent again after a worker's restart.
 
     ``law`` is the payload type asked for (0 or 8). ``announced`` is the sender's address, port 0 for any port.
-    ``held``: leave the socket unread until `Answer` (rule B1). ``turns``, ``turned_ns``: as in `Pause`.
+    ``held``: leave the socket unread until `Answer` (rule B1). ``turns``, ``turned_ns``: as in `Pause`. ``suite``: what
+    comes is SRTP, sealed with ``key``; without a key it is known no more, and nothing of it is let in.
     """
 
     slot: int
@@ -89,6 +93,8 @@ class Open(Struct, frozen=True, tag=True):
     control_id: str | None = None
     turns: int = 0
     turned_ns: list[int] = []
+    suite: str | None = None
+    key: Key | None = None
 
 
 class Answer(Struct, frozen=True, tag=True):
@@ -213,6 +219,7 @@ COLUMNS: Final = (
     "late_lost",
     "invalid",
     "foreign",
+    "unauthentic",
     "heard_ns",
     "first_ns",
     "edge_frames",
@@ -238,6 +245,7 @@ class Report(Struct, frozen=True, tag=True):
     late_lost: list[int]
     invalid: list[int]
     foreign: list[int]
+    unauthentic: list[int]
     heard_ns: list[int]
     first_ns: list[int]
     edge_frames: list[int]

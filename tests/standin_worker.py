@@ -140,7 +140,7 @@ class StandIn:
         report = link.Report(
             at_ns=time.time_ns(), slots=slots, recording_ids=[self.taps[slot].recording_id for slot in slots],
             packets=packets, lost=zeros, duplicate=zeros, reordered=zeros, late_lost=zeros, invalid=zeros,
-            foreign=zeros, heard_ns=[self.heard_ns.get(slot, 0) for slot in slots],
+            foreign=zeros, unauthentic=zeros, heard_ns=[self.heard_ns.get(slot, 0) for slot in slots],
             first_ns=[self.first_ns.get(slot, 0) for slot in slots], edge_frames=[160 * each for each in packets],
             tallies={"accepted": sum(packets)}, gauges={"backlog": 0.0},
         )  # fmt: skip

@@ -15,6 +15,7 @@ import pytest
 from receiver import crew as crews
 from receiver import link
 from receiver.crew import Crew
+from receiver.keys import Key
 
 STAND_IN = (sys.executable, str(Path(__file__).with_name("standin_worker.py")))
 
@@ -44,6 +45,9 @@ class Owner:
         self.kept: list[int] = []
         self.asked_who_lives = 0
         self._news = asyncio.Event()
+
+    def keys(self, worker: int) -> dict[str, Key]:
+        return {}
 
     def living(self, worker: int) -> dict[str, int]:
         self.asked_who_lives += 1

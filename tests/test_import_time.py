@@ -12,8 +12,8 @@ import pytest
 import receiver
 
 HEAVY = (
-    "aiohttp", "aiortc", "asyncio", "av", "msgspec", "numpy", "prometheus_client", "soundfile", "sqlite3", "ssl",
-    "structlog",
+    "aiohttp", "aiortc", "asyncio", "av", "msgspec", "numpy", "prometheus_client", "pylibsrtp", "soundfile", "sqlite3",
+    "ssl", "structlog",
 )  # fmt: skip
 
 

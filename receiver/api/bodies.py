@@ -9,12 +9,13 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from receiver import endpoints
+from receiver import endpoints, keys
 from receiver.api.house import Defaults, House
 from receiver.api.problems import Trouble, bad
 from receiver.control.codecs import LAWS, OPUS, law_of
 from receiver.control.means import NotNow
 from receiver.control.taps import State, Wish
+from receiver.keys import Key
 from receiver.ledger.rows import unix_ns
 from receiver.ledger.store import Where
 
@@ -40,10 +41,13 @@ class DeviceBody(Struct, forbid_unknown_fields=True):
 
 
 class SrtpBody(Struct, forbid_unknown_fields=True):
-    """RFC 4568. Read so that it can be refused without ever being shown."""
+    """RFC 4568: crypto suite, and ``inline:`` with master key and salt. Never shown again."""
 
     suite: str
     key: str
+
+    def __repr__(self) -> str:
+        return "SrtpBody(…)"
 
 
 class TapBody(Struct, forbid_unknown_fields=True):
@@ -94,6 +98,7 @@ def wish_of(body: TapBody, house: House) -> Wish:
     if codec not in LAWS:
         raise bad("codec", f"codec: expected one of {', '.join(LAWS)}, found {codec!r}")
     _require_a_way(device.type, house)
+    key = _key_of(body, device.type)
     wish = Wish(
         law=_law(codec, device, defaults),
         ptime=ptime,
@@ -104,6 +109,8 @@ def wish_of(body: TapBody, house: House) -> Wish:
         announced=None,
         source=body.source,
         device=device.type,
+        suite=key.suite if key else None,
+        key=key,
     )
     if body.call_id is not None:
         return _over_the_relay(wish, body, house)
@@ -113,8 +120,26 @@ def wish_of(body: TapBody, house: House) -> Wish:
         if body.source is not None:
             raise bad("source", 'source: not with device "ws": who knows the URI, which holds a secret, may send')
         return wish
-    policy, announced = source_of(body.source, house.allow_list)
+    anybody = key is not None and body.source is None  # a right tag is more than any address (rules B)
+    policy, announced = ("any", None) if anybody else source_of(body.source, house.allow_list)
     return wish._replace(policy=policy, announced=announced)
+
+
+def _key_of(body: TapBody, device: str) -> Key | None:
+    """The key of a tap whose sound comes as SRTP. Nothing of what was found is said again."""
+    if body.srtp is None:
+        return None
+    if body.call_id is not None:
+        raise bad(
+            "srtp", "srtp: not with call_id: the platform's taps send plain RTP, there is no way to give them a key",
+            'device "ws" with a wss:// URI is encrypted on the way',
+        )  # fmt: skip
+    if device == "ws":
+        raise bad("srtp", 'srtp: not with device "ws": a wss:// URI is encrypted on the way, and carries no RTP')
+    try:
+        return keys.read(body.srtp.suite, body.srtp.key)
+    except ValueError as error:
+        raise bad("srtp", f"srtp.{str(error).partition(':')[0]}: expected{str(error).partition(':')[2]}") from None
 
 
 def _over_the_relay(wish: Wish, body: TapBody, house: House) -> Wish:
@@ -167,7 +192,6 @@ def _law(codec: str, device: DeviceBody, defaults: Defaults) -> int:
 
 def _refuse_what_comes_later(body: TapBody, layout: str) -> None:
     for found, name in (
-        (body.srtp is not None, "srtp"),
         (layout == "stereo", 'layout "stereo"'),
     ):
         if found:

@@ -31,6 +31,7 @@ class TapView(Struct, kw_only=True, omit_defaults=True):
     tap_audio: dict[str, Any] | UnsetType = UNSET  # flat, for the SDKs' tapAudio
     uri: str | UnsetType = UNSET  # for SWML
     payload_type: int | UnsetType = UNSET  # of Opus: the one that is expected
+    srtp: dict[str, str] | UnsetType = UNSET  # the suite; the key is the sender's and ours, and is never told
     status_url: str | UnsetType = UNSET  # for SWML and REST: what the platform calls; a path where nobody said our host
     relay: str | UnsetType = UNSET  # whose word there is that it goes on (rule D6)
     paused: bool = False
@@ -68,12 +69,18 @@ def view_of_row(tap: TapRow) -> TapView:
         problem=tap.problem or UNSET,
         payload_type=tap.seat.law if tap.codec == OPUS and tap.seat and tap.seat.law is not None else UNSET,
     )
+    suite = tap.seat.suite if tap.seat else None
+    if suite is not None:
+        view.srtp = {"suite": suite}
     if tap.device != "ws" and tap.address is not None and tap.port is not None:
         flat = {"type": "rtp", "addr": tap.address, "port": tap.port, "codec": tap.codec}
         params = {"addr": tap.address, "port": tap.port, "codec": tap.codec, "ptime": tap.ptime}
         view.device = {"type": "rtp", "params": {name: each for name, each in params.items() if each is not None}}
         view.tap_audio = {name: each for name, each in flat.items() if each is not None}
         view.uri = f"rtp://{_in_a_uri(tap.address)}:{tap.port}"
+        if suite is not None:  # nothing that the platform would take: it would send plain RTP, which is not let in
+            view.device["type"], view.tap_audio = "srtp", UNSET
+            view.uri = f"srtp://{_in_a_uri(tap.address)}:{tap.port}"
     return view
 
 

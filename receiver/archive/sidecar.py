@@ -187,6 +187,7 @@ class Channel(Struct, frozen=True, kw_only=True):
     codec: Text = UNSET
     source: Source | UnsetType = UNSET
     streams: tuple[Stream, ...] = ()
+    srtp: Text = UNSET  # the crypto suite that it came in
     unknown_payload_types: tuple[Annotated[int, Meta(ge=0, le=127)], ...] = ()
     mixed_packets: Count | UnsetType = UNSET
     redecoded: tuple[Redecoded, ...] | UnsetType = UNSET

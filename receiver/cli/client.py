@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -47,6 +48,14 @@ class Client:
             self._https, self._host, self._port, self._base = door(self.url)
         except ValueError as error:
             raise click.UsageError(f"--url: expected {error}, found {self.url!r}") from None
+
+    @property
+    def private(self) -> bool:
+        """Whether nobody on the network can read what is said."""
+        try:
+            return self._https or self._host == "localhost" or ip_address(self._host).is_loopback
+        except ValueError:
+            return False
 
     def get(self, path: str, **query: str | int | None) -> Any:
         """GET; None in the query is left out."""

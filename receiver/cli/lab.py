@@ -49,6 +49,7 @@ command.add_command(switch)
 @click.option("--ssrc", type=click.IntRange(0, 0xFFFFFFFF), help="The first one. Default: from the seed.")
 @click.option("--lean", is_flag=True, help="Thousands of taps: clean, all alike, from one port.")
 @click.option("--burst", default=1, show_default=True, help="With --lean: packets of a tap that leave together.")
+@click.option("--srtp-file", metavar="FILE", help="Send SRTP: file with a line SUITE inline:BASE64 (RFC 4568).")
 @click.option("--log", type=click.Path(file_okay=False), help="Folder for the sender's log.")
 @click.option("--plan", "plan_file", metavar="FILE", help="All of this as JSON instead; - reads one line from stdin.")
 @click.option("--wait", is_flag=True, help="Begin only when a line comes on stdin.")
@@ -128,7 +129,7 @@ def _plan_from_options(options: dict[str, Any]) -> "Plan":
             )
             for number, where in enumerate(to, 1)
         )
-        shared = {name: options[name] for name in ("seed", "own_ports", "lean", "burst", "log")}
+        shared = {name: options[name] for name in ("seed", "own_ports", "lean", "burst", "log", "srtp_file")}
         return Plan(callers, source=options["source"] or source_towards(to[0]), **shared)
     except PlanError:
         raise

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import quote
 
 import click
@@ -41,6 +41,19 @@ def body_of(wishes: Mapping[str, str | None], payload_type: int | None) -> dict[
     return body
 
 
+def key_of(file: TextIO) -> dict[str, str]:
+    """The key in a file, as the API takes it; what is wrong with it is said without showing it."""
+    from receiver import keys
+
+    try:
+        key = keys.read_file(file.read(keys.LONGEST_FILE))
+    except UnicodeDecodeError:
+        raise click.BadParameter("expected text", param_hint="--srtp-file") from None
+    except ValueError as error:
+        raise click.BadParameter(f"expected {error}", param_hint="--srtp-file") from None
+    return {"suite": key.suite, "key": keys.written(key)}
+
+
 @command.command("start")
 @click.option("--call-id", required=True, help="The call to tap.")
 @click.option("--node-id", help="Its node; not needed for a call that the daemon knows (`tapdeck calls`).")
@@ -76,7 +89,10 @@ def start_tap(
 @with_payload_type
 @click.option("--layout", type=click.Choice(["mono", "stereo"]))
 @click.option("--direction", type=click.Choice(["speak", "listen", "both"]), help="Whom one will hear.")
-@click.option("--srtp-file", type=click.Path(path_type=Path), help="File with the SRTP key.")
+@click.option(
+    "--srtp-file", type=click.File(), metavar="FILE",
+    help="What comes is SRTP: file with a line SUITE inline:BASE64 (RFC 4568), - for stdin.",
+)  # fmt: skip
 @click.option("--label", "labels", multiple=True, callback=labels_of, metavar="K=V", help="Kept in the sidecar.")
 @click.option("--wait", is_flag=True, help="Return when the first packet has come.")
 @with_daemon
@@ -88,7 +104,7 @@ def open_tap(
     device: str | None,
     layout: str | None,
     direction: str | None,
-    srtp_file: Path | None,
+    srtp_file: TextIO | None,
     payload_type: int | None,
     labels: dict[str, str],
     wait: bool,
@@ -97,11 +113,14 @@ def open_tap(
     as_json: bool,
 ) -> None:
     """Open a port for a tap that somebody else will start, and say where it is."""
-    if srtp_file is not None:
-        raise click.UsageError("--srtp-file: this version does not have SRTP yet")
     wishes = {"source": source, "codec": codec, "device": device, "layout": layout, "direction": direction}
     body = body_of(wishes, payload_type)
-    tap = Client(config, url).post("/v1/taps", body | {"labels": labels}, wait="receiving" if wait else None)
+    client = Client(config, url)
+    if srtp_file is not None:
+        if not client.private:
+            raise click.UsageError(f"--srtp-file: no key goes to {client.url}: use https, or the daemon's own host")
+        body["srtp"] = key_of(srtp_file)
+    tap = client.post("/v1/taps", body | {"labels": labels}, wait="receiving" if wait else None)
     _say(tap, as_json)
 
 
@@ -212,6 +231,8 @@ def _say(tap: dict[str, Any], as_json: bool) -> None:
     click.echo(f"recording  {tap['recording_id']}")
     click.echo(f"state      {tap['state']}")
     click.echo(f"send to    {tap['uri']}  ({what})")
+    if "srtp" in tap:
+        click.echo(f"srtp       {tap['srtp']['suite']}")
     if "status_url" in tap:
         click.echo(f"call back  {tap['status_url']}")
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 from receiver import link
 from receiver.control.changes import Listener
 from receiver.control.taps import Limits, Tap, Wish
+from receiver.keys import Key
 from receiver.ledger.clerk import Clerk
 from receiver.ledger.rows import Problem, Summary
 
@@ -16,7 +17,7 @@ class Berth(NamedTuple):
 
     ``socket`` stays control's (it has a ``fileno``); ``uri`` is what stands in front of it for a ``ws`` device, with a
     secret in it, and ``uri_digest`` what is kept of that; ``source`` who alone may send to it, None where the tap's
-    policy decides. ``release`` gives it back.
+    policy decides; ``key`` the SRTP key that was kept for it by an earlier process. ``release`` gives it back.
     """
 
     number: int
@@ -25,6 +26,7 @@ class Berth(NamedTuple):
     uri: str | None = None
     source: tuple[str, int] | None = None
     uri_digest: str | None = None
+    key: Key | None = None
 
 
 class NotNow(Exception):

@@ -30,6 +30,8 @@ def opening(tap: Tap) -> link.Open:
         control_id=control_id(tap),
         turns=tap.turns,
         turned_ns=list(tap.turned_ns),
+        suite=wish.suite,
+        key=wish.key,
     )
 
 
@@ -47,7 +49,7 @@ def reported(report: link.Report) -> Iterator[tuple[int, str, int, int, Counts]]
     """Slot, recording, UNIX time of the first and of the newest packet, and counts of every tap of a report."""
     counted = zip(
         report.packets, report.lost, report.duplicate, report.reordered, report.late_lost, report.invalid,
-        report.foreign, report.edge_frames, strict=True,
+        report.foreign, report.unauthentic, report.edge_frames, strict=True,
     )  # fmt: skip
     columns = report.slots, report.recording_ids, report.first_ns, report.heard_ns, map(Counts._make, counted)
     return zip(*columns, strict=True)
@@ -107,4 +109,5 @@ def seat(tap: Tap) -> Seat:
         law=tap.wish.law,
         turns=tap.turns,
         turned_ns=list(tap.turned_ns),
+        suite=tap.wish.suite,
     )

@@ -7,9 +7,13 @@ far it got. Times in the ledger are UNIX time; what was waited for goes on being
 from typing import Final
 
 from receiver.control.codecs import LAWS
-from receiver.control.taps import Limits, State, Tap, Wish, Word
+from receiver.control.taps import Ending, Limits, State, Tap, Wish, Word
 from receiver.ledger.rows import Problem, Seat, TapRow
 
+KEY_LOST: Final = Problem(
+    "key_lost", "the service was restarted, and the SRTP key of this tap was not kept: it lies in memory only",
+    "ask for a new tap, with a new key",
+)  # fmt: skip
 RESTARTED: Final = Problem(
     "restarted", "the service was restarted before this tap had been started", "ask for the tap again"
 )
@@ -54,6 +58,15 @@ def tap_of(row: TapRow, limits: Limits, now_ns: int, unix_ns: int) -> Tap | None
     )
 
 
+def cannot_go_on(tap: Tap) -> tuple[Ending, Problem] | None:
+    """Why a tap that was made again ends here: it had not been started, or nothing of it could be read any more."""
+    if tap.state is State.REQUESTED:
+        return Ending.REFUSED, RESTARTED
+    if tap.wish.suite is not None and tap.wish.key is None:
+        return Ending.SHUTDOWN, KEY_LOST
+    return None
+
+
 def _wish(row: TapRow, seat: Seat) -> Wish:
     return Wish(
         law=LAWS.get(row.codec or "", 0) if seat.law is None else seat.law,
@@ -69,5 +82,6 @@ def _wish(row: TapRow, seat: Seat) -> Wish:
         control_id=None if seat.own else row.control_id,
         device=row.device or "rtp",
         own=seat.own,
+        suite=seat.suite,
         fixed=seat.port if seat.fixed else None,
     )

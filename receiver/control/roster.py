@@ -23,7 +23,7 @@ from receiver.control.changes import Changes
 from receiver.control.means import Attendant, Berth, Means, NotNow, TapFailed
 from receiver.control.pausing import Pausing
 from receiver.control.places import Places
-from receiver.control.resuming import RESTARTED
+from receiver.control.resuming import cannot_go_on
 from receiver.control.taps import SECOND, Ending, Event, Limits, State, Tap, Wish, Word, due, opening_ns
 from receiver.ledger.rows import Problem
 from receiver.ledger.store import Note
@@ -109,8 +109,8 @@ class Roster:
         self._keep_seat(tap)
         if tap.wish.own and self._attendant is not None:
             self._attendant.resume(tap)
-        if tap.state is State.REQUESTED:
-            self.stop(tap, Ending.REFUSED, RESTARTED)
+        if over := cannot_go_on(tap):
+            self.stop(tap, *over)
         tap.closed = tap.state is State.FINISHING
 
     async def open(self, wish: Wish) -> Tap:

@@ -41,6 +41,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from receiver.control.codecs import DYNAMIC, codec_of
+from receiver.keys import Key
 from receiver.ledger.rows import Problem
 
 SECOND: Final = 1_000_000_000
@@ -155,6 +156,8 @@ class Wish(NamedTuple):
     control_id: str | None = None
     device: str = "rtp"
     own: bool = False
+    suite: str | None = None  # of SRTP; None: plain RTP
+    key: Key | None = None  # the same with the key; None also where an earlier daemon had it and nobody has it now
     fixed: int | None = None  # the port that it must be, of one that is always open: nobody waits for its first packet
 
     @property
@@ -173,6 +176,7 @@ class Counts(NamedTuple):
     late_lost: int = 0
     invalid: int = 0
     foreign: int = 0
+    unauthentic: int = 0
     edge_frames: int = 0  # one past the newest, counted from where the part begins
 
 
@@ -275,9 +279,14 @@ def borne_ns(tap: Tap) -> int | None:
 
 def _nothing_came(tap: Tap, waited_ns: int) -> Problem:
     """Rule D5: a hint at the likeliest reason."""
-    foreign, invalid = tap.counts.foreign, tap.counts.invalid
+    foreign, invalid, unauthentic = tap.counts.foreign, tap.counts.invalid, tap.counts.unauthentic
     if tap.wish.device == "ws":
         hint = "did the platform reach [ws].uri, through the firewall and with a certificate that it trusts?"
+    elif unauthentic:
+        hint = (
+            f"{unauthentic} datagrams had no right authentication tag: has the sender this tap's key, the suite"
+            f" {tap.wish.suite}, and does it send SRTP at all?"
+        )
     elif foreign:
         told = tap.wish.source or (f"{tap.wish.announced[0]}:{tap.wish.announced[1]}" if tap.wish.announced else None)
         hint = (

@@ -5,6 +5,7 @@ becomes of this process, the next one gets it back, with what queued in it meanw
 """
 
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
@@ -14,6 +15,8 @@ import structlog
 from receiver.control.means import Berth, NotNow
 from receiver.control.taps import Tap, Wish
 from receiver.control.wsdevice import WsDoor, digest_of
+from receiver.daemon.sealed import seal_key, unseal_key
+from receiver.keys import Key
 from receiver.net.pair import Pair, adopt_pair, open_pair
 from receiver.net.ports import NoPort, Port, Ports
 
@@ -39,7 +42,7 @@ class Berths:
 
     def take(self, wish: Wish) -> Berth:
         """One for this tap. Raises `NotNow` where none is free."""
-        return self._behind_the_door(wish, self._door) if wish.device == "ws" and self._door else self._port(wish.fixed)
+        return self._behind_the_door(wish, self._door) if wish.device == "ws" and self._door else self._port(wish)
 
     def take_again(self, tap: Tap, descriptors: Sequence[int]) -> Berth:
         """The one that this tap had in an earlier process; the descriptors are ours from now on.
@@ -47,11 +50,12 @@ class Berths:
         Raises ``ValueError`` and ``OSError`` where they are not that.
         """
         if tap.wish.device != "ws":
-            if len(descriptors) != 1:
-                for descriptor in descriptors:
+            sockets, key = _told_apart(descriptors)
+            if len(sockets) != 1:
+                for descriptor in sockets:
                     os.close(descriptor)
-                raise ValueError(f"expected one socket, found {len(descriptors)}")
-            return self._at(self._ports.adopt(tap.port, descriptors[0]))
+                raise ValueError(f"expected one socket, found {len(sockets)}")
+            return self._at(self._ports.adopt(tap.port, sockets[0]))._replace(key=key)
         pair = adopt_pair(tap.port, descriptors)
         if self._door is None or tap.uri_digest is None:
             pair.close()
@@ -67,7 +71,8 @@ class Berths:
         """This process goes: what is given back from now on stays with the keeper."""
         self._leaving = True
 
-    def _port(self, fixed: int | None) -> Berth:
+    def _port(self, wish: Wish) -> Berth:
+        fixed = wish.fixed
         try:
             port = self._ports.take() if fixed is None else self._ports.fixed(fixed)
         except NoPort as error:
@@ -76,8 +81,22 @@ class Berths:
         except OSError as error:
             which = "no port can" if fixed is None else f"port {fixed} cannot"
             raise NotNow("no_port", f"{which} be bound: {error.strerror}", 10) from error
-        self._keeper.store(str(port.number), port.socket.fileno())
+        try:
+            self._keep(str(port.number), port.socket.fileno(), wish.key)
+        except OSError as error:
+            self._ports.give_back(port)
+            raise NotNow("no_memory", f"no memory for a key: {error.strerror}", 10) from error
         return self._at(port)
+
+    def _keep(self, name: str, socket: int, key: Key | None) -> None:
+        """A key is kept beside its socket, under the same name, and for as long."""
+        if key is None:
+            return self._keeper.store(name, socket)
+        sealed = seal_key(key)
+        try:
+            self._keeper.store(name, socket, sealed)
+        finally:
+            os.close(sealed)
 
     def _behind_the_door(self, wish: Wish, door: WsDoor) -> Berth:
         try:
@@ -111,6 +130,19 @@ def name_of(tap: Tap) -> str:
     """Under which name the keeper has a tap's sockets: short ones, because they come back in one string of the
     environment, which holds 131,071 octets."""
     return _of_pair(tap.port) if tap.wish.device == "ws" else str(tap.port)
+
+
+def _told_apart(descriptors: Sequence[int]) -> tuple[list[int], Key | None]:
+    """Sockets, and what was kept beside them, which is closed; their order is the keeper's."""
+    sockets: list[int] = []
+    key = None
+    for descriptor in descriptors:
+        if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            sockets.append(descriptor)
+        else:
+            key = key or unseal_key(descriptor)
+            os.close(descriptor)
+    return sockets, key
 
 
 def _of_pair(number: int) -> str:

@@ -1,12 +1,12 @@
 """What outlives this process (rule D7): descriptors that the service manager keeps, and what is to be done with those
 that an earlier process left.
 
-Three kinds, by name: a tap's sockets (`receiver.daemon.berths`), each worker's memory file, and one small memory file
-with the relay's session, whose name and state are credentials and so never touch a disk (rule D9). Which taps live is
-what the ledger says and what there are sockets for; what has no tap any more is closed, and kept no longer.
+Three kinds, by name: a tap's sockets and its SRTP key (`receiver.daemon.berths`), each worker's memory file, and one
+small memory file with the relay's session, whose name and state are credentials and so never touch a disk (rule D9).
+Which taps live is what the ledger says and what there are sockets for; what has no tap any more is closed, and kept no
+longer.
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,13 @@ from receiver.control.relay import Memory
 from receiver.control.resuming import tap_of
 from receiver.control.roster import Roster
 from receiver.control.taps import Limits, Tap
+from receiver.daemon import sealed
 from receiver.daemon.berths import Berths, name_of
 from receiver.ledger.rows import TapRow
 from receiver.watch.manager import Manager
 
 RELAY: Final = "relay"
-SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 MOST_VERSIONS: Final = 3  # of one thing; there are two after a kill at the wrong moment
-LONGEST: Final = 1 << 20  # octets of the relay's memory
 
 log = structlog.get_logger("daemon")
 
@@ -70,6 +69,7 @@ class Estate:
                 log.error("a tap cannot go on", tap=tap.id, port=tap.port, error=str(error))
                 self.manager.remove(name_of(tap))
                 continue
+            tap.wish = tap.wish._replace(key=berth.key)
             roster.resume(tap, berth)
         if taps:
             log.info("taps of the process before go on", taps=len(taps))
@@ -95,10 +95,8 @@ class Estate:
         octets = msgspec.msgpack.encode(_Session(memory.protocol, memory.authorization_state))
         if not self.kept or octets == self._remembered:
             return
-        descriptor = os.memfd_create(RELAY, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)  # a new one each time, whole
+        descriptor = sealed.seal(RELAY, octets)  # a new one each time
         try:
-            os.pwrite(descriptor, octets, 0)
-            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
             self._sessions.keep(descriptor)
         finally:
             os.close(descriptor)
@@ -155,5 +153,5 @@ class _Session(msgspec.Struct, frozen=True, array_like=True):
 
     @classmethod
     def read(cls, descriptor: int) -> tuple[str | None, str | None]:
-        told = msgspec.msgpack.decode(os.pread(descriptor, LONGEST, 0), type=cls)
+        told = msgspec.msgpack.decode(sealed.unseal(descriptor), type=cls)
         return told.protocol, told.authorization_state

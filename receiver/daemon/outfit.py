@@ -26,7 +26,7 @@ from receiver.settings import ConfigError, Settings
 OPENING_NS: Final = 5 * SECOND  # how long a POST waits for rule C1
 SPARE_DESCRIPTORS: Final = 256
 GUARDED: Final = 4 * 1_460  # octets of a ring row beyond its window: a longest packet of samples at each end
-TAP_OCTETS: Final = 8_000  # of columns and logs
+TAP_OCTETS: Final = 12_000  # of columns and logs
 DENSITY: Final = 12  # octets for packets in each sample of a ring row of Opus
 WORKER_OCTETS: Final = 8_000_000  # of the slab, and the least of everything else
 LONGEST_BOOKING_NS: Final = 900 * SECOND  # from the last sound to the outcome: ten minutes of silence, and more

@@ -31,6 +31,7 @@ from receiver.daemon.estate import Estate
 from receiver.daemon.relay import Relay
 from receiver.daemon.space import Space
 from receiver.daemon.standing import Standing
+from receiver.keys import Key
 from receiver.ledger.clerk import Clerk
 from receiver.ledger.folder import Folder, FolderError
 from receiver.ledger.rebuild import open_ledger, rebuild
@@ -156,6 +157,11 @@ class Recorder:
     def living(self, worker: int) -> dict[str, int]:
         """Which recordings of an earlier process go on."""
         return {tap.recording_id: tap.slot for tap in self.roster.living() if tap.worker == worker}
+
+    def keys(self, worker: int) -> dict[str, Key]:
+        """SRTP keys of what lives."""
+        living = ((tap.recording_id, tap.wish.key) for tap in self.roster.living() if tap.worker == worker)
+        return {recording_id: key for recording_id, key in living if key is not None}
 
     def keep(self, worker: int, memory: int) -> None:
         """A worker has chosen its memory."""

@@ -76,6 +76,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Lean only: packets of one tap that go out together, by UDP_SEGMENT."""
     log: str | None = None
     """Folder for the sender's log."""
+    srtp_file: str | None = None
+    """File with a key (RFC 4568): what is sent is SRTP."""
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
@@ -93,6 +95,8 @@ def _check_lean(plan: Plan) -> None:
     kinds = {(each.codec, each.size, each.seconds, each.start_s, each.told, each.speech) for each in plan.callers}
     if len(kinds) > 1 or first.told != Weather() or first.speech or first.start_s or plan.own_ports:
         raise ValueError("a lean plan has callers that are all alike, in clean weather, without speech, from one port")
+    if plan.srtp_file is not None:
+        raise ValueError("a lean plan has no key: each packet of SRTP is another one")
     if first.seconds > 3_600:
         raise ValueError("a lean plan lasts at most 3,600 s")
     if not 1 <= plan.burst <= 64 or plan.burst * (first.size + 12) > 65_000:

@@ -19,6 +19,7 @@ from receiver.lab.outbox import Outbox, addresses
 from receiver.lab.pace import Pace, Summary
 from receiver.lab.plan import Plan, PlanError
 from receiver.lab.rush import Rush
+from receiver.lab.sealing import Sealing
 from receiver.lab.senderlog import SENT, Sent
 from receiver.lab.weather import Packets
 from receiver.wire.rtp import FIXED_HEADER, HEADER_OCTETS
@@ -69,10 +70,15 @@ class Sender:
         packets = plans.schedule(self.plan)
         rows = _rows([caller.id for caller in self.plan.callers], packets["caller"])
         sent_ns = np.zeros(len(packets), np.int64)  # stays 0 where the kernel refused
+        sealing = Sealing(self.plan.srtp_file, packets) if self.plan.srtp_file else None
         pace = Pace()
         for first in range(0, len(packets), CHUNK):
             chunk = slice(first, first + CHUNK)
-            letters = _Letters(packets[chunk], names[rows[chunk]], self._doors, rows[chunk])
+            octets = datagrams(packets[chunk])
+            sizes = packets["size"][chunk].astype(np.int64) + HEADER_OCTETS
+            if sealing is not None:
+                octets, sizes[:] = sealing.seal(octets, packets[chunk], first)
+            letters = _Letters(packets["when_ns"][chunk], octets, sizes, names[rows[chunk]], self._doors, rows[chunk])
             if not self._post(letters, pace, sent_ns[chunk]):
                 break
         log = self._write_log(packets, sent_ns)
@@ -121,15 +127,17 @@ def open_sender(plan: Plan) -> Sender | Rush:
 class _Letters:
     """Some packets as datagrams, ready to go."""
 
-    def __init__(self, packets: Packets, names: NDArray[np.uint8], doors: Doors, rows: NDArray[np.intp]) -> None:
-        self.when_ns = packets["when_ns"].copy()
-        self._octets = datagrams(packets)
+    def __init__(
+        self, when_ns: NDArray[np.int64], octets: NDArray[np.uint8], sizes: NDArray[np.int64],
+        names: NDArray[np.uint8], doors: Doors, rows: NDArray[np.intp],
+    ) -> None:  # fmt: skip
+        self.when_ns, self._octets = when_ns.copy(), octets
         self._doors, self._door = doors, doors.of[rows]
-        self._outbox = Outbox(len(packets))
+        self._outbox = Outbox(len(sizes))
         self._outbox.address(slice(None), names, doors.family)
         pieces = self._outbox.pieces[:, 0]
-        pieces["base"] = self._octets.ctypes.data + np.arange(len(packets)) * self._octets.strides[0]
-        pieces["len"] = packets["size"].astype(np.int64) + HEADER_OCTETS
+        pieces["base"] = self._octets.ctypes.data + np.arange(len(sizes)) * self._octets.strides[0]
+        pieces["len"] = sizes
 
     def send(self, first: int, upto: int, sent_ns: NDArray[np.int64]) -> None:
         """Hand rows to the kernel; ``sent_ns`` learns when, where it took them."""

@@ -22,9 +22,9 @@ class Seat(Struct, frozen=True, kw_only=True):
     """What the next daemon needs to go on with a tap that lives (rule D7), beside what its row says.
 
     ``announced`` is the sender's address and port, 0 for any. Of secrets only the SHA-256 is kept: ``secret`` of a
-    callback's path, ``uri`` of a WebSocket's. ``turns``: how often it was paused or resumed; ``turned_ns``: the latest
-    of these instants, monotonic. ``law`` is the payload type. Read by other versions: fields are only added, each with
-    a default.
+    callback's path, ``uri`` of a WebSocket's; of an SRTP key nothing at all, only its ``suite``. ``turns``: how often
+    it was paused or resumed; ``turned_ns``: the latest of these instants, monotonic. ``law`` is the payload type. Read
+    by other versions: fields are only added, each with a default.
     """
 
     worker: int = 0
@@ -39,6 +39,7 @@ class Seat(Struct, frozen=True, kw_only=True):
     secret: str | None = None
     uri: str | None = None
     law: int | None = None
+    suite: str | None = None
     turns: int = 0
     turned_ns: list[int] = []
 

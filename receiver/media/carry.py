@@ -19,7 +19,8 @@ from receiver.media.state import Records, State
 from receiver.media.timeline import Timeline
 
 Carried = dict[str, Any]
-"""``tap``: its columns; ``rows``: columns and samples of each; ``streams``: columns. Plain values and octets."""
+"""``tap``: its columns; ``rows``: columns and samples of each; ``streams``: columns; ``context``: columns of a tap with
+a key. Plain values and octets."""
 
 SAMPLE: Final = np.dtype("<i2")
 
@@ -42,7 +43,8 @@ class Carry:
         carried = [_plain(live.streams, stream) | _plain(live.streams_aside, stream) for stream in streams]
         for stream in carried:
             stream["row"] = numbers.get(stream["row"], NOBODY)
-        return {"tap": tap, "rows": [self._row(row) for row in rows], "streams": carried}
+        told = {"tap": tap, "rows": [self._row(row) for row in rows], "streams": carried}
+        return told | {"context": _plain(live.contexts, slot)} if tap["suite"] else told
 
     def unpack(self, slot: int, carried: Carried, rows: Sequence[int]) -> None:
         """Put a tap into a free slot; ``rows`` are idle and allocated, one for each of its own.
@@ -62,6 +64,8 @@ class Carry:
         state.wipe("taps", slot)
         _fill(now.taps, slot, carried["tap"])
         _fill(now.taps_aside, slot, carried["tap"])
+        state.wipe("contexts", slot)
+        _fill(now.contexts, slot, carried.get("context", {}))
         now.taps["row"][slot] = _chosen(rows, carried["tap"]["row"])
         now.taps["stream"][slot] = _chosen(streams, carried["tap"]["stream"])
         for row, told in zip(rows, carried["rows"], strict=True):

@@ -1,10 +1,10 @@
 """The records of the media path, drawn once as types. Row *i* of every column speaks of the same thing.
 
-Three tables: a **tap** is a port that somebody sends to; a **stream** is one SSRC from one source (RFC 3550); a
-**row** is a ring of samples, the timeline that streams write into and that becomes one channel's part. A tap has one
-row that is drained; a stream on probation has a row of its own. Positions are samples on a row's ring and never jump;
-the *frame* of a position in the part is ``position + shift``, and the shift grows at a *splice*, where time went on
-and no sample came (rules A7, A10, A11, A17).
+Three tables, and one beside them (`CONTEXT`): a **tap** is a port that somebody sends to; a **stream** is one SSRC
+from one source (RFC 3550); a **row** is a ring of samples, the timeline that streams write into and that becomes one
+channel's part. A tap has one row that is drained; a stream on probation has a row of its own. Positions are samples on
+a row's ring and never jump; the *frame* of a position in the part is ``position + shift``, and the shift grows at a
+*splice*, where time went on and no sample came (rules A7, A10, A11, A17).
 
 What must survive a worker is a column here, or can be derived from the parts (rule K8). What the ordinary path does
 not look at lies beside it in tables of its own, the **asides** of taps and streams: records are copied whole with each
@@ -22,6 +22,7 @@ SEEN_WORDS = 16  # words of 64 sequence numbers: duplicates are told apart over 
 ENVELOPE_SECONDS = 10  # rule A17: lower envelope = smallest transit of the last 10 s
 PROBATION_PACKETS = 8  # the longest proof that a policy asks for (rule B5)
 SPLICES = 12  # on one row at a time between cleared and edge; at most 8 epochs a minute (rule A11) and a few pauses
+CONTEXT_SOURCES = 4  # SSRCs whose packet index a tap with a key remembers: the live one, the one before, candidates
 VERDICTS = 32  # room for every wire.rtp.Verdict
 KEYS = 4  # of a stream that are remembered (rule A8)
 HOLES = 6  # of a stream that are remembered until their numbers are there (rule A7)
@@ -61,6 +62,7 @@ class Trust(IntEnum):
     ALLOW_LIST = 3
     ADDRESS = 4
     ANNOUNCED = 5
+    SRTP = 6
 
 
 class Role(IntEnum):
@@ -81,6 +83,7 @@ class Flaw(IntEnum):
     LATE_LOST = 8
     NO_ROOM = 16
     NOTES_LOST = 32
+    KEY_LOST = 256
 
 
 class NoteKind(IntEnum):
@@ -150,6 +153,7 @@ TAP = np.dtype(
         ("segment_before", "i8"),  # where the segment before it began
         ("buried", STATISTICS),  # sums of the streams whose own record is free again
         ("verdicts", "i8", (VERDICTS,)),
+        ("suite", "u1"),  # wire.srtp.Suite; 0: plain RTP
         ("opus", "u1"),  # the payload type that was announced for Opus; 0: a tap of G.711
         ("stereo", "i8"),  # Opus packets of two channels
     ],
@@ -167,6 +171,21 @@ TAP_ASIDE = np.dtype(
     align=True,
 )
 """More of a tap, off the ordinary path."""
+INDEX = np.dtype(
+    [
+        ("ssrc", "u4"),
+        ("heard_ns", "i8"),  # monotonic arrival of the newest packet with a right tag; 0: nobody's place
+        ("index", "i8"),  # the highest (RFC 3711, section 3.3.1)
+        ("seen", "u8", (SEEN_WORDS,)),  # bit k: the index k below the highest came
+        ("source", ADDRESS),
+        ("source_ns", "i8"),  # the newest packet from there
+    ],
+    align=True,
+)
+
+CONTEXT = np.dtype([("indices", INDEX, (CONTEXT_SOURCES,))], align=True)
+"""What a tap with a key knows of its senders' packet indices. A table of its own: plain taps have it and never touch
+it."""
 
 LINE = np.dtype(
     [

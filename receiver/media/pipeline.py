@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from receiver.media.clock import Clock, Packet
 from receiver.media.columns import VERDICTS, Flaw, Role
+from receiver.media.datagrams import Datagrams
 from receiver.media.joining import Joining
 from receiver.media.journal import Journal
 from receiver.media.packets import PacketRows
 from receiver.media.pauses import FORGOTTEN, Pauses
+from receiver.media.secured import Secured
 from receiver.media.sources import News, Packets, Source, Sources
 from receiver.media.state import State
 from receiver.media.streams import LONGEST_RUN, Heard, Streams, runs
@@ -24,21 +26,11 @@ from receiver.media.unknown import Unknown
 from receiver.wire import events, g711, opus, rtp
 from receiver.wire.rtp import Verdict
 
+__all__ = ["Datagrams", "Pipeline", "Turn"]
+
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 MOST_SIZES = 8  # rule A9: groups of equal length per batch; the rest one by one
-
-
-class Datagrams(NamedTuple):
-    """A slab as the door hands it over. Element *i* of every column speaks of datagram *i*."""
-
-    octets: NDArray[np.uint8]  # (n, 1536)
-    size: NDArray[Any]
-    tap: NDArray[np.int32]
-    high: NDArray[np.uint64]  # source address, port
-    low: NDArray[np.uint64]
-    port: NDArray[np.uint16]
-    arrival_ns: Ints  # monotonic (rule A18)
 
 
 class Turn(NamedTuple):
@@ -65,6 +57,7 @@ class Pipeline:
         self.joining = Joining(state, self.timeline, self.journal, self.clock)
         self.pauses = Pauses(state, self.timeline, self.clock, self.journal, self.joining.keys)
         self.sources = Sources(state, self.journal, self.clock, self.joining, allow)
+        self.secured = Secured(state)
         self.unknown = Unknown(state)
         if not state.fresh:
             self.timeline.blank_ahead()  # the slab in hand, run again, puts its part there anew
@@ -87,7 +80,13 @@ class Pipeline:
         return np.asarray(masked if kept_out is None else masked | kept_out[0])
 
     def _step(self, datagrams: Datagrams, now_ns: int, wall_offset_ns: int) -> None:
+        opened = self.secured.open(datagrams)
+        datagrams = datagrams if opened is None else opened.datagrams
         batch = rtp.parse(datagrams.octets, datagrams.size, self._kinds)
+        if opened is not None:
+            found = batch.verdict[opened.refused]
+            refused = (found <= Verdict.RTCP) | (found == Verdict.PAYLOAD_TYPE)  # what is malformed keeps its name
+            batch.verdict[opened.refused[refused]] = opened.why[refused]
         octets = batch.payload_size
         if self.state.now.world["opus"][0]:
             batch = self.timeline.packets.measure(datagrams.octets, datagrams.tap, batch)

@@ -152,6 +152,11 @@ class Sources:
         return first._replace(packets=8) if latched and first else first
 
     def _first_claim(self, tap: Any, source: Source, latched: bool) -> Claim | None:
+        """What comes for a tap with a key has a right tag, which is proof enough; the policy may still be narrower."""
+        claim = self._policy_claim(tap, source, latched)
+        return Claim(1, Trust.SRTP) if claim and tap["suite"] else claim
+
+    def _policy_claim(self, tap: Any, source: Source, latched: bool) -> Claim | None:
         announced, policy = Source.read(tap["announced"]), int(tap["policy"])
         same_host = source[:2] == announced[:2]
         if policy in (Policy.EXACT, Policy.ANNOUNCED) and same_host and announced.port in (source.port, 0):

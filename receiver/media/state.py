@@ -26,7 +26,7 @@ PAGE = 4_096
 
 _TABLES = (
     columns.TAP, columns.STREAM, columns.ROW, columns.WORLD, columns.PATCH, columns.NOTE_SLOT, columns.TAP_ASIDE,
-    columns.STREAM_ASIDE,
+    columns.STREAM_ASIDE, columns.CONTEXT,
 )  # fmt: skip
 LAYOUT = MEANING << 32 | zlib.crc32(repr([table.descr for table in _TABLES]).encode())
 """Which memory this version understands: a change of any column's name, type or place makes another number."""
@@ -88,6 +88,7 @@ class Columns(NamedTuple):
     world: Records
     taps_aside: Records
     streams_aside: Records
+    contexts: Records
 
 
 class State:
@@ -234,6 +235,7 @@ def _plan(shape: Shape) -> tuple[dict[str, tuple[int, np.dtype[Any], int]], int]
             (f"world{side}", columns.WORLD, 1),
             (f"taps_aside{side}", columns.TAP_ASIDE, shape.taps),
             (f"streams_aside{side}", columns.STREAM_ASIDE, shape.streams),
+            (f"contexts{side}", columns.CONTEXT, shape.taps),
         ]
     wanted += [(name, word, shape.rows) for name in _CURSORS] + [(name, word, 1) for name in _LOG_CURSORS]
     wanted += [

@@ -35,6 +35,7 @@ class Wanted(NamedTuple):
     policy: Policy
     announced: Source
     held: bool
+    suite: int = 0  # wire.srtp.Suite; 0: plain RTP
     opus: int = 0
 
 
@@ -76,7 +77,8 @@ class Taps:
         record = self._state.now.taps[tap]
         record["recording"], record["port"] = wanted.recording, wanted.port
         record["policy"], record["announced"] = wanted.policy, tuple(wanted.announced)
-        record["stream"], record["row"] = -1, row
+        record["stream"], record["row"], record["suite"] = -1, row, wanted.suite
+        self._state.wipe("contexts", tap)
         record["state"] = TapState.HELD if wanted.held else TapState.OPEN
         record["answered_ns"] = record["ticked_ns"] = now_ns
         record["opus"] = wanted.opus

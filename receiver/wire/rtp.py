@@ -89,7 +89,11 @@ class Verdict(IntEnum):
     """By media: the ring had no room for it (rule K4)."""
     STRAY = 20
     """By media: came for a tap that is closed (rule A16)."""
-    NOT_OPUS = 21
+    UNAUTHENTIC = 21
+    """By media: for a tap with a key, and its tag is not right (rule B3)."""
+    REPLAYED = 22
+    """By media: its tag is right, but it came before: from another source, or too long ago to tell."""
+    NOT_OPUS = 23
     """By media: of the type that was announced for Opus, and no Opus packet (RFC 6716, section 3.4)."""
 
 

@@ -16,7 +16,8 @@ from receiver.archive import finish as finishing
 from receiver.archive import sidecar
 from receiver.archive.files import Files
 from receiver.archive.sidecar import Draft, Ending, Problem, Sidecar
-from receiver.media.columns import CLOCK_RATE, TapState, Trust
+from receiver.media.columns import CLOCK_RATE, Flaw, TapState, Trust
+from receiver.media.secured import Secured
 from receiver.media.sources import News, Source, Sources
 from receiver.media.state import State
 from receiver.media.taps import Taps
@@ -40,12 +41,12 @@ class Desk:
     """Turns control's messages into turns of the media path, and tells control how they ended."""
 
     def __init__(
-        self, configure: link.Configure, state: State, taps: Taps, sources: Sources, intake: Intake, filters: Filters,
-        starting: Starting, pausing: Pausing, rolling: Rolling, closing: Closing, errands: Errands, files: Files,
-        say: Callable[[link.ToControl], None],
+        self, configure: link.Configure, state: State, taps: Taps, sources: Sources, secured: Secured, intake: Intake,
+        filters: Filters, starting: Starting, pausing: Pausing, rolling: Rolling, closing: Closing, errands: Errands,
+        files: Files, say: Callable[[link.ToControl], None],
     ) -> None:  # fmt: skip
         self._configure, self._state, self._taps, self._sources = configure, state, taps, sources
-        self._intake, self._filters = intake, filters
+        self._secured, self._intake, self._filters = secured, intake, filters
         self._starting, self._pausing, self._rolling, self._closing = starting, pausing, rolling, closing
         self._errands, self._files, self._say = errands, files, say
         self._drafts = Drafts(errands, files)  # of the taps that are read
@@ -93,7 +94,7 @@ class Desk:
 
     def _open(self, order: link.Open, descriptor: int) -> None:
         try:
-            draft, wanted = orders.draft(order, self._configure), orders.wanted(order)
+            draft, wanted, _ = orders.draft(order, self._configure), orders.wanted(order), orders.key(order.key)
         except (ValueError, KeyError) as error:
             return self._starting.refuse(order, descriptor, "order", error)
         start = Start(order, draft, wanted, descriptor)
@@ -111,6 +112,10 @@ class Desk:
         order = start.order
         self._drafts.take(order.slot, start.draft)
         self._pausing.take(order)
+        self._secured.trust(order.slot, orders.key(order.key))
+        if order.suite is not None and order.key is None:
+            self._taps.blame(order.slot, Flaw.KEY_LOST)
+            self._state.commit()
         self._intake.attach(order.slot, start.descriptor)
         self._filters.attach(order.slot)
         self._rolling.resume(order.slot, start.draft)
@@ -185,6 +190,7 @@ class Desk:
         self._intake.release(message.slot)
         self._taps.forget(message.slot)
         self._state.commit()
+        self._secured.trust(message.slot, None)
         self._strike_out(message.recording_id)
 
     def _strike_out(self, recording_id: str) -> None:

@@ -5,14 +5,16 @@ import socket
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from receiver import __version__, link
+from receiver import __version__, keys, link
 from receiver.archive import names, sidecar
 from receiver.archive.sidecar import Channel, Draft
 from receiver.media.columns import Policy
+from receiver.media.secured import Key
 from receiver.media.sources import NOWHERE, Source
 from receiver.media.taps import Wanted
 from receiver.wire import g711, opus
 from receiver.wire.opus import DYNAMIC
+from receiver.wire.srtp import Suite
 from receiver.worker.story import codec_of
 
 POLICIES = {policy.name.lower().replace("_", "-"): policy for policy in Policy}
@@ -26,10 +28,16 @@ def source(announced: tuple[str, int] | None) -> Source:
 def wanted(order: link.Open) -> Wanted:
     """For the columns. ValueError, KeyError for an order that means nothing."""
     names.require_id(order.recording_id)
+    suite = 0 if order.suite is None else Suite[order.suite]
     announced = order.law if order.law >= DYNAMIC else 0
     return Wanted(
-        order.recording_id, order.port, POLICIES[order.policy], source(order.announced), order.held, announced
+        order.recording_id, order.port, POLICIES[order.policy], source(order.announced), order.held, suite, announced
     )  # fmt: skip
+
+
+def key(told: keys.Key | None) -> Key | None:
+    """A key for media. KeyError for a suite that is none."""
+    return None if told is None else Key(Suite[told.suite], told.octets)
 
 
 def draft(order: link.Open, configure: link.Configure) -> Draft:
@@ -37,7 +45,7 @@ def draft(order: link.Open, configure: link.Configure) -> Draft:
     announced = sidecar.Source(announced=_in_words(order.announced) if order.announced else UNSET)
     channel = Channel(
         party=order.direction, tap_id=order.tap_id, control_id=order.control_id or UNSET, codec=codec_of(order.law),
-        source=announced,
+        source=announced, srtp=order.suite or UNSET,
     )  # fmt: skip
     return Draft(
         recording_id=order.recording_id, tap_id=order.tap_id, call_id=order.call_id or UNSET,

@@ -25,7 +25,7 @@ from receiver.media.taps import Taps
 from receiver.net.slab import open_slab
 from receiver.net.tick import Tick
 from receiver.wire import rtp
-from receiver.worker import interludes
+from receiver.worker import interludes, orders
 from receiver.worker.closing import Closing
 from receiver.worker.decoding import Decoding
 from receiver.worker.desk import Desk
@@ -63,6 +63,7 @@ class Worker:
         state = memory.state
         kinds = rtp.payload_kinds(configure.events_payload_type)
         pipeline = Pipeline(state, configure.horizon, kinds, configure.allow, configure.mask_dtmf)
+        self._secured = pipeline.secured
         carry = Carry(state, pipeline.timeline, pipeline.joining)
         drain = Drain(state, pipeline.timeline, configure.horizon)
         slab = open_slab(state.slab, SLAB_ROWS)
@@ -91,7 +92,7 @@ class Worker:
             lambda message: self.desk.refused(message),
         )  # fmt: skip
         self.desk = Desk(
-            configure, state, taps, pipeline.sources, self.intake, self.filters, starting,
+            configure, state, taps, pipeline.sources, pipeline.secured, self.intake, self.filters, starting,
             Pausing(state, pipeline.pauses, say), self.rolling, self.closing, self.errands, files, say,
         )  # fmt: skip
         self.tick = Tick(self._loop, configure.tick_ns, self.slice)
@@ -103,6 +104,9 @@ class Worker:
         """Rules D7 and K5; with a fresh memory there is nothing, and it is quick."""
         if self._configure.living is not None:
             self.desk.strangers = self.handover.take(self._configure.living)
+        self._secured.look()
+        for recording, slot in self.handover.held().items():
+            self._secured.trust(slot, orders.key(self._configure.keys.get(recording)))
         self.recovery.run(self._configure.index)
         if not self._memory.fresh:
             log.warning("worker took up what another left", **self.recovery.found)

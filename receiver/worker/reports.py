@@ -63,6 +63,7 @@ class Reports:
             **self._sums(slots),
             "invalid": verdicts[:, MALFORMED].sum(axis=1),
             "foreign": verdicts[:, Verdict.FOREIGN],
+            "unauthentic": verdicts[:, Verdict.UNAUTHENTIC],
             **{name: np.where(at_ns > 0, at_ns + offset_ns, 0) for name, at_ns in ever.items()},
             "edge_frames": np.where(ever["first_ns"] > 0, (live.rows["edge"][row] + shift) * ticks, 0),
         }

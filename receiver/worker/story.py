@@ -39,6 +39,8 @@ _FLAWS = {
                          "see to the disk; the log tells when it was"),
     Damage.NOT_DECODED: ("not_decoded", "decoders died over packets of this sound; they are in the list of gaps",
                          "the log tells when it was; this is a defect: please report it"),
+    Flaw.KEY_LOST: ("key_lost", "the service was restarted and the SRTP key of this tap was not kept",
+                    "what came afterwards cannot be read; ask for a new tap, with a new key"),
     Flaw.NOTES_LOST: ("notes_lost", "not every epoch could be written down", "is the disk too slow?"),
 }  # fmt: skip
 
@@ -52,7 +54,7 @@ def channel(picture: Picture, notes: Records, base: sidecar.Channel) -> sidecar.
     return sidecar.Channel(
         party=base.party, tap_id=base.tap_id, control_id=base.control_id,
         codec=codec_of(int(tap["opus"]) or law) if streams else base.codec,
-        source=_source(tap, notes, base), streams=streams, unknown_payload_types=unknown_types(picture),
+        source=_source(tap, notes, base), streams=streams, srtp=base.srtp, unknown_payload_types=unknown_types(picture),
         mixed_packets=int(tap["stereo"]) if tap["opus"] else UNSET,
         redecoded=tuple(_redecoded(notes, ticks)) if tap["opus"] else UNSET,
     )  # fmt: skip
@@ -79,7 +81,7 @@ def described(draft: sidecar.Draft, octets: bytes) -> Described:
         announced = source.announced if source is not UNSET else UNSET
         source = sidecar.Source(announced=announced, seen=name(last["source"]), trust=trust_in_words(last["trust"]))
     channel = sidecar.Channel(
-        party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams,
+        party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams, srtp=base.srtp,
         redecoded=tuple(_redecoded(notes, ticks)) if ticks == TICKS else UNSET,
     )  # fmt: skip
     return Described((channel,), (), tuple(stretches(notes, ticks)), digits(notes, ticks), noises(notes, ticks))

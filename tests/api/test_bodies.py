@@ -9,6 +9,7 @@ from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 
+from receiver import keys
 from receiver.api import bodies
 from receiver.api.bodies import DeviceBody, Page, SrtpBody, TapBody, source_of, wish_of
 from receiver.api.house import Defaults
@@ -39,6 +40,10 @@ class Doored(Relayed):
     """One with a door for ws devices, too."""
 
     ws = True
+
+
+CM, KEY = "AES_CM_128_HMAC_SHA1_80", "PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR"
+SEALED = SrtpBody(CM, f"inline:{KEY}|2^20")
 
 
 def wish(house: Any = Inn, **given: Any) -> Any:
@@ -85,9 +90,13 @@ def test_opus_does_not_come_over_a_websocket() -> None:
         ({"node_id": "n"}, "node_id", "it goes with a call_id"),
         ({"device": "ws"}, "no_ws", 'device "ws": there is no door for it'),
         ({"device": DeviceBody(type="ws")}, "no_ws", "ws"),
-        ({"srtp": SrtpBody("AES_CM_128_HMAC_SHA1_80", "hush")}, "not_in_this_version", "srtp: this version"),
         ({"device": DeviceBody(payload_type=100)}, "payload_type", "it is OPUS' to have another; PCMU has 0"),
         ({"codec": "OPUS", "device": DeviceBody(payload_type=101)}, "payload_type", "101 is that of telephone events"),
+        ({"srtp": SrtpBody(CM, "hush")}, "srtp", "srtp.key: expected inline: and the base64 of 30 octets"),
+        ({"srtp": SrtpBody(CM, f"inline:{KEY}hush")}, "srtp", "; these are 33 octets"),
+        ({"srtp": SrtpBody(CM, f"inline:{KEY}|2^20|1:4")}, "srtp", "(MKI) is not supported"),
+        ({"srtp": SrtpBody("hush", f"inline:{KEY}")}, "srtp", "srtp.suite: expected one of AES_CM_128_HMAC_SHA1_80, "),
+        ({"srtp": SEALED, "call_id": "c", "source": None}, "srtp", "srtp: not with call_id"),
         ({"layout": "stereo"}, "not_in_this_version", 'layout "stereo"'),
         ({"codec": "G722"}, "codec", "expected one of PCMU, PCMA, OPUS, found 'G722'"),
         ({"codec": "PCMU", "device": DeviceBody(codec="PCMA")}, "codec", "'PCMU' in the body, 'PCMA' in the device"),
@@ -100,8 +109,33 @@ def test_what_cannot_be_met_is_refused_by_name(given: dict[str, Any], code: str,
     trouble = refused(wish, **given)
     assert trouble.code == code
     assert said in trouble.detail
-    assert "hush" not in trouble.detail
+    assert "hush" not in trouble.detail + trouble.hint
+    assert KEY[:8] not in trouble.detail + trouble.hint
     assert 400 <= trouble.status < 600
+
+
+def test_b_a_right_tag_is_trust_enough_and_a_source_makes_it_narrower() -> None:
+    made = wish(source=None, srtp=SEALED)
+    assert (made.policy, made.announced, made.suite) == ("any", None, CM)
+    assert made.key == keys.read(CM, f"inline:{KEY}")
+    made = wish(source="192.0.2.7:4000", srtp=SEALED)
+    assert (made.policy, made.announced) == ("exact", ("192.0.2.7", 4_000))
+    assert (wish().suite, wish().key) == (None, None)
+
+
+def test_d9_neither_a_body_nor_a_wish_shows_its_key() -> None:
+    for shown in (repr(SEALED), repr(wish(srtp=SEALED)), str(TapBody(srtp=SEALED))):
+        assert KEY[:8] not in shown
+        assert "=-n@" not in shown
+
+
+def test_srtp_is_for_rtp() -> None:
+    class WithWs(Inn):
+        ws = True
+
+    trouble = refused(wish, WithWs, device="ws", source=None, srtp=SEALED)
+    assert (trouble.status, trouble.code) == (400, "srtp")
+    assert 'not with device "ws"' in trouble.detail
 
 
 def test_a_tap_of_our_own_is_asked_for_by_its_call_and_hears_whom_the_relay_announces() -> None:

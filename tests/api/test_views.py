@@ -1,12 +1,15 @@
 """What goes out."""
 
+import json
 from typing import Any
 
 import msgspec
 import pytest
 
 from receiver.api.views import recording_view, sound_of, view_of, view_of_row
+from receiver.control import orders
 from receiver.control.taps import Counts, State, Word
+from receiver.keys import Key
 from receiver.ledger.rows import RecordingRow, Summary
 from tests.control.made import WISH
 from tests.control.test_taps import tap
@@ -33,6 +36,18 @@ def test_the_destination_is_said_in_three_forms() -> None:
     assert view["tap_audio"] == {"type": "rtp", "addr": "203.0.113.5", "port": 20_000, "codec": "PCMA"}
     assert view["uri"] == "rtp://203.0.113.5:20000"
     assert shown(view_of_row(row(1, address="2001:db8::1", port=5)))["uri"] == "rtp://[2001:db8::1]:5"
+
+
+def test_d9_an_srtp_tap_says_its_suite_and_nothing_that_the_platform_would_send_plain_rtp_to() -> None:
+    key = Key("AEAD_AES_128_GCM", b"psst" * 7)
+    made = tap(State.LISTENING, wish=WISH._replace(suite=key.suite, key=key))
+    view = shown(view_of(made, "203.0.113.5", None))
+    assert view["srtp"] == {"suite": "AEAD_AES_128_GCM"}
+    assert view["device"]["type"] == "srtp"
+    assert view["uri"] == f"srtp://203.0.113.5:{made.port}"
+    assert "tap_audio" not in view
+    assert "psst" not in json.dumps(view)
+    assert shown(view_of_row(orders.row(made, "203.0.113.5")))["srtp"] == view["srtp"], "also when it is over"
 
 
 def test_what_is_not_known_is_absent() -> None:

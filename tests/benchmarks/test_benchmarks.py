@@ -8,8 +8,9 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from benchmarks import chart, floor, importing, step, taps
+from benchmarks import chart, floor, importing, srtp, step, taps
 from benchmarks.machine import Reading, machine
+from receiver import keys
 from receiver.lab.plan import Caller, Plan
 from receiver.lab.rush import Rush
 from receiver.lab.senderlog import read_crowd
@@ -38,6 +39,21 @@ def test_importing_records_every_weather_and_says_how_fast(tmp_path: Path, capsy
     ]  # fmt: skip
     assert [round(run.seconds_of_sound) for run in told.runs] == [3, 3, 3, 3, 9]
     assert len(importing.table(told).splitlines()) == 7
+
+
+@pytest.mark.all
+def test_srtp_opens_every_packet_in_process_and_on_the_wire(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    srtp.main([
+        "--taps", "5", "--ticks", "1", "--times", "1", "--seconds", "1", "--directory", str(tmp_path), "--results",
+        str(tmp_path), "--json",
+    ])  # fmt: skip
+    told = msgspec.json.decode(capsys.readouterr().out, type=srtp.Results)
+    assert [each.kind for each in told.steps] == [srtp.PLAIN, srtp.BESIDE, *keys.SUITES]
+    (wire,) = told.wire
+    assert (wire.lost, wire.unauthentic, wire.outcomes) == (0, 0, {"complete": 5})
+    assert srtp.table(told).count("AES_CM_128_HMAC_SHA1_80") == 2
 
 
 @pytest.mark.all

@@ -65,10 +65,61 @@ def test_what_cannot_be_met_exits_1_and_says_why(tapdeck: Tapdeck, words: tuple[
 
 
 @pytest.mark.parametrize(
-    "words", [("--codec", "G722"), ("--label", "x"), ("--label", "=x"), ("--srtp-file", "f"), ("--x",)]
+    "words", [("--codec", "G722"), ("--label", "x"), ("--label", "=x"), ("--srtp-file", "no-such-file"), ("--x",)]
 )
 def test_a_wrong_command_exits_2(tapdeck: Tapdeck, words: tuple[str, ...]) -> None:
     assert tapdeck("tap", "open", "--source", "any", *words).exit_code == 2
+
+
+CM, KEY = "AES_CM_128_HMAC_SHA1_80", "PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR"
+
+
+def test_open_with_a_key_says_the_suite_and_never_the_key(tapdeck: Tapdeck, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(f"a=crypto:1 {CM} inline:{KEY}|2^20\n")
+    done = tapdeck("tap", "open", "--srtp-file", str(file))
+    assert done.exit_code == 0, done.output
+    assert "srtp://127.0.0.1:" in done.stdout
+    assert f"srtp       {CM}" in done.stdout
+    tap = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())["tap"]
+    shown = tapdeck("tap", "show", tap)
+    assert [line.split() for line in shown.stdout.splitlines() if line.startswith("srtp")] == [["srtp.suite", CM]]
+    listed = tapdeck("tap", "list", "--json")
+    for said in (done.output, shown.output, listed.output):
+        assert KEY[:8] not in said
+    tapdeck("tap", "stop", "--wait", tap)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{CM} inline:{KEY[:-4]}", "these are 27 octets"),
+        (f"{CM} {KEY}", "expected key: inline: and the base64 of 30 octets"),
+        (f"AES_CM_256 inline:{KEY}", "suite: one of AES_CM_128_HMAC_SHA1_80"),
+        (f"{KEY}\n", "one line SUITE inline:BASE64"),
+        ("", "one line SUITE inline:BASE64"),
+    ],
+)
+def test_a_key_of_the_wrong_form_exits_2_with_what_was_expected(
+    tapdeck: Tapdeck, tmp_path: Path, text: str, said: str
+) -> None:
+    file = tmp_path / "key"
+    file.write_text(text)
+    done = tapdeck("tap", "open", "--srtp-file", str(file))
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert KEY[:8] not in done.output
+    file.write_bytes(b"\xff\xfe\x00")
+    assert tapdeck("tap", "open", "--srtp-file", str(file)).exit_code == 2
+
+
+@pytest.mark.parametrize("url", ["http://192.0.2.1:8080", "http://media.example.com"])
+def test_d9_a_key_does_not_go_over_the_network_in_the_clear(tapdeck: Tapdeck, tmp_path: Path, url: str) -> None:
+    file = tmp_path / "key"
+    file.write_text(f"{CM} inline:{KEY}\n")
+    done = tapdeck("tap", "open", "--srtp-file", str(file), "--url", url)
+    assert done.exit_code == 2
+    assert "use https" in done.stderr
 
 
 def test_list_and_show_and_stop(tapdeck: Tapdeck, daemon: Process) -> None:

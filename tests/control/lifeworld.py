@@ -159,7 +159,8 @@ class PlayedWorker:
             self.roster.hear(0, link.Report(
                 at_ns=at_ns, slots=[row[0] for row in rows], recording_ids=[row[1] for row in rows],
                 packets=[row[4] for row in rows], lost=zeros, duplicate=zeros, reordered=zeros, late_lost=zeros,
-                invalid=zeros, foreign=zeros, heard_ns=[row[3] for row in rows], first_ns=[row[2] for row in rows],
+                invalid=zeros, foreign=zeros, unauthentic=zeros,
+                heard_ns=[row[3] for row in rows], first_ns=[row[2] for row in rows],
                 edge_frames=zeros, tallies={}, gauges={},
             ))  # fmt: skip
 

@@ -95,7 +95,7 @@ class World:
         count = len(taps)
         packets = counts.get("packets", 5)
         heard = [self.wall_ns - round(heard_s * SECOND) if packets else 0] * count
-        fields = ("lost", "duplicate", "reordered", "late_lost", "invalid", "foreign")
+        fields = ("lost", "duplicate", "reordered", "late_lost", "invalid", "foreign", "unauthentic")
         columns = {name: [counts.get(name, 0)] * count for name in fields}
         report = link.Report(
             at_ns=self.wall_ns, slots=[tap.slot for tap in taps], recording_ids=[tap.recording_id for tap in taps],

@@ -2,11 +2,13 @@
 
 from dataclasses import fields
 
+import msgspec
 import pytest
 
 from receiver.control import orders
-from receiver.control.resuming import tap_of
-from receiver.control.taps import SECOND, State, Tap, Word
+from receiver.control.resuming import KEY_LOST, cannot_go_on, tap_of
+from receiver.control.taps import SECOND, Ending, State, Tap, Word
+from receiver.keys import Key
 from receiver.ledger.rows import Problem, TapRow
 from tests.control.made import LIMITS, NOON, WISH
 
@@ -39,6 +41,7 @@ def again(one: Tap) -> Tap | None:
         {"state": State.FINISHING, "durable": True, "ending": "silence"},
         {"state": State.FINISHING, "durable": True, "ending": "refused", "problem": Problem("code", "why", "do")},
         {"wish": TOLD._replace(device="ws"), "uri_digest": "cd" * 32},
+        {"wish": TOLD._replace(suite="AEAD_AES_128_GCM")},
         {"wish": TOLD._replace(own=True, control_id=None), "accepted": True, "word": Word.AWAY},
         {"state": State.LISTENING, "durable": True, "listening_unix_ns": NOON, "word": Word.AWAY},
     ],
@@ -54,8 +57,19 @@ def test_d7_nothing_of_it_is_lost(given: dict[str, object]) -> None:
 
 
 def test_secrets_are_not_in_the_row() -> None:
-    row = orders.row(tap(secret="psst", uri="wss://here/psst"), "203.0.113.5")
+    sealed = TOLD._replace(suite="AEAD_AES_128_GCM", key=Key("AEAD_AES_128_GCM", b"psst" * 7))
+    row = orders.row(tap(secret="psst", uri="wss://here/psst", wish=sealed), "203.0.113.5")
     assert "psst" not in repr(row)
+    assert b"psst" not in msgspec.msgpack.encode(row)
+
+
+@pytest.mark.parametrize("state", [State.LISTENING, State.RECEIVING])
+def test_d9_where_nobody_kept_its_key_a_tap_cannot_go_on(state: State) -> None:
+    sealed = tap(state=state, wish=TOLD._replace(suite="AEAD_AES_128_GCM"))
+    assert cannot_go_on(sealed) == (Ending.SHUTDOWN, KEY_LOST)
+    sealed.wish = sealed.wish._replace(key=Key("AEAD_AES_128_GCM", bytes(28)))
+    assert cannot_go_on(sealed) is None
+    assert cannot_go_on(tap(state=state)) is None
 
 
 def test_what_was_waited_for_goes_on_being_waited_for() -> None:

@@ -9,8 +9,9 @@ import pytest
 from receiver import link
 from receiver.control import secret
 from receiver.control.means import Berth, NotNow
-from receiver.control.resuming import RESTARTED, tap_of
+from receiver.control.resuming import KEY_LOST, RESTARTED, tap_of
 from receiver.control.taps import FINAL, Ending, State, Tap, Word
+from receiver.keys import Key
 from tests.control.made import LIMITS, WISH, FakeSocket, World, sidecar
 from tests.control.test_roster import Attendant
 
@@ -68,6 +69,22 @@ async def test_d7_a_tap_that_was_asked_for_and_not_answered_is_refused(tmp_path:
     world.finish(tap, "failed", "refused")
     await world.roster.until(tap, FINAL, 10)
     assert tap.state is State.FAILED
+    await world.over()
+
+
+async def test_d9_a_tap_whose_key_was_not_kept_ends_and_says_so(tmp_path: Path) -> None:
+    before = World(tmp_path)
+    first = await before.open(suite="AEAD_AES_128_GCM", key=Key("AEAD_AES_128_GCM", bytes(28)))
+    before.report(first)
+    world = await again(tmp_path, before)
+    tap = await the_one(world)
+    assert (tap.state, tap.ending, tap.problem) == (State.FINISHING, Ending.SHUTDOWN, KEY_LOST)
+    assert told(world) == ["Open", "Close"]
+    (opening, _), _ = world.roster.belongings(0)
+    assert isinstance(opening, link.Open)
+    assert (opening.suite, opening.key) == ("AEAD_AES_128_GCM", None)
+    world.finish(tap, "degraded")
+    await world.roster.until(tap, FINAL, 10)
     await world.over()
 
 

@@ -74,6 +74,7 @@ def test_d5_a_tap_that_nothing_comes_for_ends_as_empty_after_the_start_timeout()
 @pytest.mark.parametrize(
     ("counts", "hint"),
     [
+        (Counts(foreign=7, unauthentic=3), "3 datagrams had no right authentication tag: has the sender"),
         (Counts(foreign=7, invalid=9), "7 datagrams came from elsewhere than the source asked for"),
         (Counts(invalid=9), "9 datagrams came that are no RTP"),
         (Counts(), "firewall let UDP through to port 20000"),

@@ -1,16 +1,21 @@
 """Where a tap's sound arrives: a port of the pool, or a door with sockets behind it."""
 
+import os
 import socket
 
 import pytest
 
 from receiver.control.means import NotNow
+from receiver.control.taps import State
 from receiver.control.wsdevice import WsDoor
 from receiver.daemon import berths as module
 from receiver.daemon.berths import Berths
+from receiver.daemon.sealed import seal_key
+from receiver.keys import Key
 from receiver.net.ports import Ports
 from receiver.watch.manager import Manager
 from tests.control.made import WISH
+from tests.control.test_taps import tap
 
 WS = WISH._replace(device="ws", law=8)
 
@@ -48,6 +53,37 @@ async def test_a_ws_tap_has_a_uri_and_one_who_may_send_and_all_of_it_is_given_ba
     berth.release()
     assert len(door._expected) == 0
     assert berth.socket.fileno() == -1
+
+
+async def test_d9_a_key_is_kept_beside_its_socket_sealed_and_comes_back_in_any_order(door: WsDoor) -> None:
+    class Keeper:
+        def __init__(self) -> None:
+            self.kept: dict[str, list[int]] = {}
+
+        def store(self, name: str, *descriptors: int) -> None:
+            self.kept[name] = [os.dup(number) for number in descriptors]
+
+        def remove(self, name: str) -> None:
+            for number in self.kept.pop(name):
+                os.close(number)
+
+    key = Key("AEAD_AES_128_GCM", bytes(range(28)))
+    for backwards in (False, True):
+        keeper = Keeper()
+        berths = Berths(pool(), door, keeper)
+        berth = berths.take(WISH._replace(suite=key.suite, key=key))
+        berths.leave()
+        berth.release()
+        left = keeper.kept.pop(str(berth.number))
+        before = len(os.listdir("/proc/self/fd"))
+        again = Berths(pool(), door, keeper).take_again(
+            tap(State.RECEIVING, port=berth.number), left[::-1] if backwards else left
+        )
+        assert again.key == key
+        assert len(os.listdir("/proc/self/fd")) == before - 1, "the memory file is closed"
+        again.socket.close()
+    with pytest.raises(ValueError, match="one socket, found 0"):
+        Berths(pool(), door, keeper).take_again(tap(State.RECEIVING, port=27_700), [seal_key(key)])
 
 
 async def test_no_descriptor_left_is_not_now(door: WsDoor, monkeypatch: pytest.MonkeyPatch) -> None:

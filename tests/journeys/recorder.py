@@ -13,6 +13,7 @@ from typing import Any
 from receiver import link
 from receiver.archive import sidecar
 from receiver.crew import Crew
+from receiver.keys import Key
 from receiver.lab.plan import Caller, Plan
 from receiver.lab.process import SenderProcess
 from receiver.lab.proof import Expected, Proof, prove
@@ -59,6 +60,10 @@ class Recorder:
 
     # -- what the crew asks and tells
 
+    def keys(self, worker: int) -> dict[str, Key]:
+        living = (tap.order for tap in self.taps if not tap.finished.is_set())
+        return {order.recording_id: order.key for order in living if order.key is not None}
+
     def living(self, worker: int) -> dict[str, int]:
         return {}
 
@@ -96,7 +101,9 @@ class Recorder:
 
     # -- what a test does
 
-    async def open(self, sources: Sequence[str], policy: str = "exact", law: int = 0) -> list[Tap]:
+    async def open(
+        self, sources: Sequence[str], policy: str = "exact", law: int = 0, key: Key | None = None
+    ) -> list[Tap]:
         """One tap for each source, open when this returns."""
         new = []
         for source in sources:
@@ -106,6 +113,7 @@ class Recorder:
                 slot=len(self.taps), tap_id=str(uuid.uuid4()), recording_id=str(uuid.uuid4()), port=port.number,
                 law=law, policy=policy, announced=(host, int(number)), held=False, requested_at_ns=time.time_ns(),
                 call_id=None, node_id=None, labels={}, direction="both", layout="mono",
+                suite=key.suite if key else None, key=key,
             )  # fmt: skip
             new.append(Tap(order, port))
             self.taps.append(new[-1])

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from receiver import keys
 from receiver.archive.check import check
 from receiver.lab.plan import Caller, Plan
 from receiver.lab.process import SenderProcess
@@ -53,15 +54,20 @@ def change(one: Host, **keys: str) -> None:
 class Conversation:
     """One caller for each weather, each speaking to a tap of its own."""
 
-    def __init__(self, one: Host, logs: Path, weathers: Sequence[str], seconds: float) -> None:
+    def __init__(
+        self, one: Host, logs: Path, weathers: Sequence[str], seconds: float, srtp_file: Path | None = None
+    ) -> None:
         logs.mkdir()
         self._one, self._logs = one, logs
         callers = tuple(Caller(id=i, seconds=seconds, weather=each) for i, each in enumerate(weathers))
-        self._sender = SenderProcess(Plan(callers=callers, seed=3, log=str(logs)))
-        self.taps = [one.post("/v1/taps", {"source": source}) for source in self._sender.sources]
+        sealed = str(srtp_file) if srtp_file else None
+        self._sender = SenderProcess(Plan(callers=callers, seed=3, log=str(logs), srtp_file=sealed))
+        key = keys.read_file(srtp_file.read_text()) if srtp_file else None
+        more = {"srtp": {"suite": key.suite, "key": keys.written(key)}} if key else {}
+        self.taps = [one.post("/v1/taps", {"source": source, **more}) for source in self._sender.sources]
 
     def __enter__(self) -> "Conversation":
-        self._sender.go([tap["uri"].removeprefix("rtp://") for tap in self.taps])
+        self._sender.go([tap["uri"].partition("//")[2] for tap in self.taps])
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -41,7 +41,7 @@ async def test_the_columns_are_true(tmp_path: Path, memory: int, call: Call) -> 
         first_ns, heard_ns = columns.pop("first_ns"), columns.pop("heard_ns")
         assert columns == {
             "packets": 16, "lost": 1, "duplicate": 1, "reordered": 0, "late_lost": 0, "invalid": 1, "foreign": 1,
-            "edge_frames": HORIZON + 17 * 160,
+            "unauthentic": 0, "edge_frames": HORIZON + 17 * 160,
         }  # fmt: skip
         assert before_ns - 1_000_000 <= first_ns <= heard_ns <= after_ns
         assert before_ns <= said.at_ns <= after_ns
