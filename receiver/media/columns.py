@@ -29,7 +29,6 @@ HOLES = 6  # of a stream that are remembered until their numbers are there (rule
 TURNS = 16  # of a tap that are remembered for packets that wait in its socket: instants of pause and resume in turn
 PAUSES = TURNS // 2
 EARLIER_LINES = 3  # lines of a stream's clock that are remembered beside the present one, for packets under way
-UNKNOWN = np.iinfo(np.int64).min
 FAR = np.int64(1) << 60  # larger than any transit
 
 
@@ -155,7 +154,6 @@ TAP = np.dtype(
         ("verdicts", "i8", (VERDICTS,)),
         ("suite", "u1"),  # wire.srtp.Suite; 0: plain RTP
         ("opus", "u1"),  # the payload type that was announced for Opus; 0: a tap of G.711
-        ("stereo", "i8"),  # Opus packets of two channels
     ],
     align=True,
 )
@@ -167,6 +165,7 @@ TAP_ASIDE = np.dtype(
         ("pause_frame", "i8", (PAUSES,)),  # what pause n left absent, at n modulo `PAUSES`
         ("pause_end", "i8", (PAUSES,)),  # FAR: it goes on
         ("unknown_types", "u8", (2,)),  # bits of payload types that its source sent and nobody announced
+        ("stereo", "i8"),  # Opus packets of two channels
     ],
     align=True,
 )

@@ -88,7 +88,9 @@ class PacketRows:
         now = self._state.now
         stereo = np.flatnonzero(octets[which, at] & 4)
         if stereo.size:
-            np.add.at(now.taps["stereo"], now.rows["tap"][row[stereo]], 1)
+            taps = now.rows["tap"][row[stereo]]
+            self._state.touch("taps_aside", taps)
+            np.add.at(now.taps_aside["stereo"], taps, 1)
         each = np.arange(int(size.sum())) - np.repeat(np.cumsum(size) - size, size)
         self._flat[np.repeat(self._address(row, position), size) + each] = octets.reshape(-1)[
             np.repeat(which * octets.shape[1] + at, size) + each

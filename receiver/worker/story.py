@@ -55,7 +55,7 @@ def channel(picture: Picture, notes: Records, base: sidecar.Channel) -> sidecar.
         party=base.party, tap_id=base.tap_id, control_id=base.control_id,
         codec=codec_of(int(tap["opus"]) or law) if streams else base.codec,
         source=_source(tap, notes, base), streams=streams, srtp=base.srtp, unknown_payload_types=unknown_types(picture),
-        mixed_packets=int(tap["stereo"]) if tap["opus"] else UNSET,
+        mixed_packets=int(picture.aside["stereo"]) if tap["opus"] else UNSET,
         redecoded=tuple(_redecoded(notes, ticks)) if tap["opus"] else UNSET,
     )  # fmt: skip
 

@@ -255,7 +255,7 @@ def test_packets_of_two_channels_are_counted() -> None:
     rig, sent = rig_of(), speech([160] * 100)
     sent = [e._replace(payload=packet(160, k, 80, stereo=k % 4 == 0)) for k, e in enumerate(sent)]
     rig.run(sent)
-    assert rig.tap()["stereo"] == 25
+    assert rig.state.live.taps_aside["stereo"][0] == 25
 
 
 def test_of_packets_that_overlap_the_later_to_come_holds() -> None:
