@@ -1,6 +1,6 @@
 """How true recordings are: the same impaired streams, at the same time, into tapdeck and into what others record with.
 
-    python -m benchmarks.fidelity [--conditions "clean,5 % loss"] [--seconds 20] [--json]
+    python -m benchmarks.fidelity [--conditions "clean,5 % loss"] [--seconds 20] [--runs 3] [--json]
 
 Every condition of `conditions` in PCMU and PCMA, over real sockets of loopback: each datagram goes to a tapdeck worker,
 to GStreamer and to ffmpeg within microseconds. What a recorder did is read from the sound that it wrote and from the
@@ -9,11 +9,14 @@ sender's log (`positions`); nothing else is asked. Prints a table, and keeps wha
 
 import argparse
 import asyncio
+import itertools
 import json
+import os
 import signal
 import socket
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,7 +29,7 @@ from numpy.typing import NDArray
 
 from benchmarks import conditions, others, positions
 from benchmarks.conditions import CODECS, CONDITIONS, GARBAGE, Condition, Stream
-from benchmarks.machine import Machine, load, machine
+from benchmarks.machine import Machine, load, machine, prefer
 from benchmarks.others import OTHERS, Recording
 from benchmarks.recorder import Recorder
 from benchmarks.taps import RESULTS, keep, say
@@ -59,6 +62,7 @@ class Results(msgspec.Struct, frozen=True):
 
     machine: Machine
     seed: int
+    runs: int
     datagrams: int
     seconds: float
     sender_worst_ms: float
@@ -116,7 +120,7 @@ async def compare(streams: Sequence[Stream], folder: Path, seed: int) -> Results
         for door in doors:
             door.bind(("127.0.0.1", 0))
         try:
-            await recorder.start()
+            prefer(await recorder.start())
             opened = await recorder.open([f"127.0.0.1:{door.getsockname()[1]}" for door in doors])
             taps = [int(where.rpartition(":")[2]) for where in opened]
             beside = [
@@ -124,6 +128,8 @@ async def compare(streams: Sequence[Stream], folder: Path, seed: int) -> Results
                 for k, (each, row) in enumerate(zip(streams, _rows(len(streams)), strict=True))
             ]
             with others.running([each for row in beside for each in row]):
+                for pid in [os.getpid(), *(each.pid for row in beside for each in row)]:
+                    prefer(pid)  # all alike: other work on this machine is not what is compared
                 say(f"sending for {max(int(each.when_ns[-1]) for each in streams) / 1e9:.0f} s")
                 to = [[tap, *(each.port for each in row)] for tap, row in zip(taps, beside, strict=True)]
                 posted = await asyncio.to_thread(post, streams, doors, to)
@@ -142,7 +148,7 @@ async def compare(streams: Sequence[Stream], folder: Path, seed: int) -> Results
         true = positions.truth(posted.logs[k])
         scores += [_score(each, name, positions.judge(sound, true, each.voice)) for name, sound in sounds.items()]
     return Results(
-        machine(), seed, sum(len(each.octets) for each in streams), posted.seconds, posted.worst_ms, dropped,
+        machine(), seed, 1, sum(len(each.octets) for each in streams), posted.seconds, posted.worst_ms, dropped,
         recorder.outcomes, scores,
     )  # fmt: skip
 
@@ -186,6 +192,25 @@ def _score(stream: Stream, recorder: str, found: positions.Found) -> Score:
         stream.condition.name, stream.codec, recorder, found.received, found.right, found.near, found.length_error,
         found.offset, found.tolerance,
     )  # fmt: skip
+
+
+def combined(runs: Sequence[Results]) -> Results:
+    """Several runs as one: of tapdeck the worst of each condition and codec, of the others the best."""
+    found: dict[tuple[str, str, str], Score] = {}
+    for each in itertools.chain.from_iterable(run.scores for run in runs):
+        key = each.condition, each.codec, each.recorder
+        scores = [found[key], each] if key in found else [each]
+        found[key] = min(scores, key=_worth) if each.recorder == TAPDECK else max(scores, key=_worth)
+    return msgspec.structs.replace(
+        runs[-1], runs=len(runs), scores=list(found.values()),
+        sender_worst_ms=max(run.sender_worst_ms for run in runs),
+        drops={name: max(run.drops[name] for run in runs) for name in runs[-1].drops},
+        outcomes=dict(sum((Counter(run.outcomes) for run in runs), Counter())),
+    )  # fmt: skip
+
+
+def _worth(score: Score) -> tuple[int, int, int]:
+    return score.right, score.near, -abs(score.length_error)
 
 
 def cell(scores: Sequence[Score]) -> str:
@@ -237,6 +262,7 @@ def arguments(told: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--conditions", help="names with commas [all]")
     parser.add_argument("--seconds", type=float, help="of sound [what each condition needs: 15 to 45]")
     parser.add_argument("--seed", type=int, default=1, help="the same seed, the same datagrams [%(default)s]")
+    parser.add_argument("--runs", type=int, default=1, help="of so many, tapdeck worst, others best [%(default)s]")
     parser.add_argument("--directory", type=Path, help="record below this folder [the system's for temporary files]")
     parser.add_argument("--results", type=Path, default=RESULTS, help="keep the JSON here [benchmarks/results]")
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of the table")
@@ -251,8 +277,11 @@ def main(told: Sequence[str] | None = None) -> None:
         say(f"not here: {', '.join(missing)}. To install: sudo apt-get install -y {others.PACKAGES}")
     wanted = [(condition, codec) for condition in chosen(asked.conditions, asked.seconds) for codec in CODECS]
     streams = [conditions.stream(condition, codec, k, asked.seed) for k, (condition, codec) in enumerate(wanted)]
-    with tempfile.TemporaryDirectory(prefix="tapdeck-fidelity-", dir=asked.directory) as folder:
-        results = asyncio.run(compare(streams, Path(folder), asked.seed))
+    runs = []
+    for _ in range(asked.runs):
+        with tempfile.TemporaryDirectory(prefix="tapdeck-fidelity-", dir=asked.directory) as folder:
+            runs.append(asyncio.run(compare(streams, Path(folder), asked.seed)))
+    results = combined(runs)
     document = msgspec.json.encode(results)
     say(f"kept in {keep('fidelity', document, asked.results)}")
     print(json.dumps(json.loads(document), indent=1) if asked.json else table(results))

@@ -95,7 +95,7 @@ def memory_mb(pid: int) -> tuple[float, float]:
 
 def prefer(pid: int) -> None:
     """Let a process go first, all its threads, where that is allowed: what else runs here is not what is measured."""
-    with contextlib.suppress(PermissionError, ProcessLookupError):
+    with contextlib.suppress(PermissionError, ProcessLookupError, FileNotFoundError):
         for thread in (PROC / str(pid) / "task").iterdir():
             os.setpriority(os.PRIO_PROCESS, int(thread.name), -10)
 

@@ -79,6 +79,11 @@ class Recording:
                 command(other, codec, port, output), stdin=subprocess.DEVNULL, stdout=said, stderr=said
             )
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
     def end(self) -> None:
         """End it in order, so that it ends its file too.
 

@@ -9,6 +9,7 @@ much as the network delayed the first packets of it, or of an epoch before; with
 Every sample of the sender tells its own index (``receiver.lab.sound``), so nothing is guessed.
 """
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -117,11 +118,17 @@ def judge(recording: NDArray[np.int16], true: Truth, voice: int) -> Found:
 
 def _heard(recording: NDArray[np.int16], said: Utterance) -> tuple[Ints, Ints]:
     """All samples of the sender's that are in a recording: their frames and their indices."""
-    runs = Ear([said]).runs(recording)
+    runs = _ear(said).runs(recording)
     runs = runs[runs["voice"] == said.voice]
     of = np.repeat(np.arange(len(runs)), runs["frames"])
     ahead = np.arange(of.size) - np.append(0, np.cumsum(runs["frames"]))[of]
     return runs["frame"][of] + ahead, runs["sample"][of] + ahead
+
+
+@lru_cache(maxsize=1)
+def _ear(said: Utterance) -> Ear:
+    """All recordings of a stream are listened to by the same one."""
+    return Ear([said])
 
 
 def _mode(shift: Ints) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from benchmarks import conditions, fidelity, others, positions
 from benchmarks.conditions import CONDITIONS, GARBAGE, Stream
 from benchmarks.fidelity import Score
+from benchmarks.machine import machine
 from receiver.lab import sound
 from receiver.lab.senderlog import SENT
 from receiver.wire import rtp
@@ -139,6 +140,17 @@ def test_a_table_has_both_codecs_together_and_never_rounds_up_to_all() -> None:
     assert fidelity.cell([score("PCMU", 100_000, 0), score("PCMA", 99_999, -8)]) == "99.9 % (99.9 %), −1 ms"
     assert fidelity.cell([score("PCMU", 0, 80_000), score("PCMA", 100_000, 0)]) == "50.0 % (99.9 %), +10.0 s"
     assert fidelity.cell([score("PCMU", 100_000, 100, 160)]) == "100.000 %, 0"
+
+
+def test_of_several_runs_tapdecks_worst_counts_and_the_others_best() -> None:
+    def run(*rights: int) -> fidelity.Results:
+        names = ("tapdeck", "ffmpeg")
+        scores = [Score("clean", "PCMU", who, 9, right, 9, 0, 0, 0) for who, right in zip(names, rights, strict=True)]
+        return fidelity.Results(machine(), 1, 1, 5, 1.0, 2.0, {"tapdeck": rights[0]}, {"complete": 1}, scores)
+
+    told = fidelity.combined([run(9, 3), run(8, 5), run(9, 4)])
+    assert [(each.recorder, each.right) for each in told.scores] == [("tapdeck", 8), ("ffmpeg", 5)]
+    assert (told.runs, told.drops, told.outcomes) == (3, {"tapdeck": 9}, {"complete": 3})
 
 
 def test_an_unknown_condition_ends_with_those_that_there_are() -> None:

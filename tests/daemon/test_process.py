@@ -335,6 +335,16 @@ async def test_p6_a_lost_ledger_comes_back_with_all_that_is_in_ready(tmp_path: P
 
 
 @pytest.mark.all
+@pytest.mark.parametrize(("source", "lines"), [("any", 1), ("announced", 0)])
+def test_b2_that_any_source_is_admitted_is_said_at_start(
+    source: str, lines: int, folder: Path, processes: list[Process]
+) -> None:
+    processes.append(one := Process(folder, environ={"TAPDECK_MEDIA__SOURCE": source}))
+    one.until_ready()
+    assert len(one.said("sound of any source is admitted")) == lines
+
+
+@pytest.mark.all
 def test_without_its_folder_the_exit_status_is_73(folder: Path, processes: list[Process]) -> None:
     processes.append(daemon := Process(folder / "missing"))
     assert daemon.process.wait(30) == 73

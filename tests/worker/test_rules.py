@@ -101,3 +101,44 @@ async def test_a14_another_codec_than_asked_for_is_recorded_as_it_comes_and_said
         truth = np.concatenate([table[np.frombuffer(packet.payload, np.uint8)] for packet in sent])
         assert np.array_equal(one.sound(tap), truth)
         assert (done.channels[0].codec, done.outcome) == ("PCMU" if law == g711.PCMU else "PCMA", "complete")
+
+
+async def test_b5_a_source_that_changed_stands_in_the_sidecar_with_when_and_where(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    tap, other = call(), call(1)
+    async with office(tmp_path, memory) as one:
+        await one.open(tap)
+        tap.talk(10)
+        one.hear()
+        one.take(link.Source(0, tap.id, "exact", other.sender.getsockname()))
+        tap.send(talk(10, sequence=40, timestamp=77_000, ssrc=9), by=other.sender)
+        one.hear()
+        tap.talk(5, first=50)  # nobody hears the first one any more
+        del tap.sent[20:]
+        one.hear()
+        done = await one.close(tap)
+    source = done.channels[0].source
+    first, second = (f"{host}:{port}" for host, port in (tap.sender.getsockname(), other.sender.getsockname()))
+    assert (source.announced, source.seen) == (first, second)
+    assert [change.seen for change in source.changes] == [second]
+    assert done.started_at <= source.changes[0].at <= done.ended_at
+    assert [stream.packets for stream in done.channels[0].streams] == [10, 10]
+
+
+async def test_b2_two_unannounced_sources_leave_a_conflict_in_the_sidecar_and_no_sound(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    tap, other = call(policy="announced", announced=("192.0.2.9", 4_000)), call(1)
+    async with office(tmp_path, memory) as one:
+        await one.open(tap)
+        one.state.now.taps["answered_ns"][0] -= 3 * SECOND  # the answer came 3 s ago
+        one.state.touch("taps", 0)
+        one.state.commit()
+        tap.talk(10)
+        tap.send(talk(10, sequence=40, ssrc=9), by=other.sender)
+        one.slices()
+        assert [message.event for message in one.heard(link.Happened)] == ["source_conflict"]
+        done = await one.close(tap)
+    assert (done.file, done.frames) == (None, 0)
+    assert done.problem.code == "source_conflict"
