@@ -14,9 +14,12 @@ import pytest
 from receiver import link
 from receiver.archive.files import Files
 from receiver.archive.repair import repair
+from receiver.keys import Key
+from receiver.wire.srtp import Suite
 from receiver.worker import decoding, interludes
 from tests import opus
 from tests.media.rig import Sent
+from tests.media.sealed import key_of, sealed
 from tests.worker.office import HORIZON, Line, Office, office, until
 
 Call = Callable[..., Line]
@@ -151,6 +154,19 @@ async def test_a_pause_keeps_every_packet_from_the_decoder(tmp_path: Path, memor
     [pause] = ended.pauses
     assert 49 * 960 < pause.frame <= 50 * 960
     assert pause.frame + pause.frames >= 100 * 960
+
+
+@pytest.mark.all
+async def test_b3_opus_comes_sealed_as_well(tmp_path: Path, memory: int, call: Call) -> None:
+    suite = Suite.AES_CM_128_HMAC_SHA1_80
+    key, sent = key_of(suite), opus.call(ENCODED[:60])
+    line = call(0, law=opus.TYPE, policy="any", announced=None, suite=suite.name, key=Key(suite.name, key.octets))
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        await came(one, line, sealed(sent, key))
+        ended, sound = await told(one, line)
+    assert np.array_equal(sound, opus.heard(sent))
+    assert ended.channels[0].srtp == suite.name
 
 
 async def test_what_a_pause_erases_is_not_brought_back_by_the_decoder(tmp_path: Path, memory: int, call: Call) -> None:
