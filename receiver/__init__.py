@@ -75,8 +75,8 @@ Where this plan left the first one, and why:
   more than ten packets lie above the envelope, each nearer to it than the one before.
 * Opus packets are neither samples nor a queue: a row's octets lie beside its samples, at the address that the timestamp
   names, and the samples are marks (``media/packets``). Clock, sources, splices and cursors do not know. A decoder that
-  begins anew hears 600 ms first: after the 80 ms of RFC 7845 up to half a second differed, after 600 ms nothing. One
-  channel: a party is one, and libopus mixes down.
+  begins anew hears 800 ms first: after the 80 ms of RFC 7845 up to half a second differed. One channel: a party is one,
+  and libopus mixes down.
 
 The words: datagram · slab (the datagrams of one tick) · batch (the slab read as columns) · verdict · stream (one SSRC
 from one source) · epoch (a run of one stream with one clock) · timeline (the ring) · playout (next sample to hand on) ·

@@ -25,9 +25,9 @@ Octets = NDArray[np.uint8]
 
 DENSITY = 12
 """Octets of a row for each position: 768 kbit/s, where Opus' encoders end at 510."""
-PREROLL = CLOCK_RATE * 6 // 10
-"""Positions that stay in the ring behind what is committed, for a decoder that must begin anew. With 600 ms before it
-no sample differed in what was measured; with the 80 ms of RFC 7845 up to half a second of them did."""
+PREROLL = CLOCK_RATE * 8 // 10
+"""Positions that stay in the ring behind what is committed, for a decoder that must begin anew. With the 80 ms of RFC
+7845 before it up to half a second of samples differed, with 600 ms one in two million."""
 PATIENCE = CLOCK_RATE * 16 // 10
 """How long a missing packet is waited for, if the ring has room: a decoder cannot take it up later (rule K6 is for
 sound)."""
@@ -60,7 +60,7 @@ class PacketRows:
     @property
     def preroll(self) -> int:
         """How much of a row stays for a decoder's new beginning: of a short ring less."""
-        return min(PREROLL, self._state.shape.window // 10)
+        return min(PREROLL, self._state.shape.window * 2 // 15)
 
     def patience(self, horizon: int) -> int:
         """How long a missing packet is waited for: at least as long as one of sound."""

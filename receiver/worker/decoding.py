@@ -2,7 +2,7 @@
 
 ``written`` rises behind the samples, so what is with the decoder is in the ring as well, and what holds for a worker
 that dies (rules K) holds for a decoder: the next one is told again all that has not come back, from there on where the
-samples are in the part. It does not remember what the one before did; so it hears 600 ms of packets first that stayed
+samples are in the part. It does not remember what the one before did; so it hears 800 ms of packets first that stayed
 in the ring for it, and 80 ms from there on are noted as what may differ.
 """
 
@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,14 +51,19 @@ class _Order:
 
 
 class Decoding:
-    """One decoder process at a time, started when the first parcel comes; parcels come back in their order."""
+    """One decoder process at a time, started when the first parcel comes; parcels come back in their order.
+
+    ``back`` is called when the first parcel has come back from a decoder that was started.
+    """
 
     def __init__(
         self, state: State, timeline: Timeline, journal: Journal, taps: Taps, shelf: Shelf,
-        command: Sequence[str] = COMMAND, back_off_s: Sequence[float] = BACK_OFF_S,
+        back: Callable[[], None] = lambda: None, command: Sequence[str] = COMMAND,
+        back_off_s: Sequence[float] = BACK_OFF_S,
     ) -> None:  # fmt: skip
         self._state, self._timeline, self._journal, self._taps, self._shelf = state, timeline, journal, taps, shelf
-        self._command, self._back_off_s = command, back_off_s
+        self._command, self._back_off_s, self._back = command, back_off_s, back
+        self._fresh = True  # the present decoder has not answered yet
         self._orders: deque[_Order] = deque()
         self._count = 0
         self._end: Link[Decode | Drop, Decoded] | None = None
@@ -134,7 +139,7 @@ class Decoding:
             raise
         finally:
             theirs.close()
-        self.pid, self._end = process.pid, worker_end(ours)
+        self.pid, self._end, self._fresh = process.pid, worker_end(ours), True
         try:
             for order in self._orders:
                 self._tell(self._end, order)
@@ -207,6 +212,9 @@ class Decoding:
         ]
         reached = blocks[-1].frame + blocks[-1].samples.size if blocks else 0
         self._write(order, blocks, max(reached, (order.parcel.upto - order.parcel.silent) * TICKS))
+        if self._fresh:
+            self._fresh = False
+            self._back()
         self._settle()
 
     def _settle(self) -> None:

@@ -52,6 +52,10 @@ class Keeping:
                 self._request()
         self._give_back()
 
+    def soon(self) -> None:
+        """What a decoder makes after its start waits for no interval: it is what the ring kept longest."""
+        self._begun_ns = 0
+
     def hurry(self, starved: Slots, now_ns: int) -> None:
         """Taps whose ring is full: drain them at once; where the commit is late, give back what is written."""
         self._give_back()

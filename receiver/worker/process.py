@@ -70,7 +70,9 @@ class Worker:
         taps = Taps(state, pipeline.joining)
         self.errands = Errands()
         self.shelf = Shelf(state, pipeline.journal, files, self._failed)
-        self.decoding = Decoding(state, pipeline.timeline, pipeline.journal, taps, self.shelf)
+        self.decoding = Decoding(
+            state, pipeline.timeline, pipeline.journal, taps, self.shelf, lambda: self.keeping.soon()
+        )
         self.shelf.decoding = self.decoding
         self.commit = Commit(
             files, self.shelf.writer, configure.index, configure.commit_interval_ns, self._committed,

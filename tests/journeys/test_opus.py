@@ -65,15 +65,16 @@ async def talk(senders: Sequence[socket.socket], calls: Sequence[Sequence[Sent]]
 
 
 async def die(one: Recorder, kills: int, dice: random.Random, whom: str) -> None:
-    """Kill the worker or its decoder at random instants, each time when the one before has been made good: parts grow
-    again. (Over what several decoders in a row died is given up.)"""
+    """Kill the worker or its decoder at random instants, each time when the one before has been made good: parts and
+    commits grow again. (Over what several decoders in a row died is given up; what is never committed fills the ring.)
+    """
 
-    def grown() -> int:
-        return sum(part.stat().st_size for part in (one.directory / "spool").glob("*.part"))
+    def sizes(pattern: str) -> int:
+        return sum(file.stat().st_size for file in (one.directory / "spool").glob(pattern))
 
     for _ in range(kills):
-        before = grown()
-        while grown() == before:  # noqa: ASYNC110  # of a file's size there is no event
+        parts, log = sizes("*.part"), sizes("commits-*.log")
+        while sizes("*.part") == parts or sizes("commits-*.log") == log:  # noqa: ASYNC110  # a size tells no event
             await asyncio.sleep(STEP_S)
         await asyncio.sleep(dice.uniform(0, 0.9))
         await one.alive()

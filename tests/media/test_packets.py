@@ -158,7 +158,7 @@ def test_a14_a_dynamic_type_means_what_was_announced_for_its_tap() -> None:
 def test_k6_later_than_the_patience_is_lost_and_said_so() -> None:
     """A decoder has gone past it: it cannot be put in as sound can."""
     rig, sent = rig_of(), speech([160] * 400)
-    late_ms = {100: 1_400, 101: 1_500, 102: 3_900}
+    late_ms = {100: 1_100, 101: 1_150, 102: 3_900}
     sent = [e._replace(arrival_ns=e.arrival_ns + late_ms.get(k, 0) * MS) for k, e in enumerate(sent)]
     rig.run(sent)
     assert rig.parcels[0] == places(sent[:102] + sent[103:], 5_000)
@@ -231,7 +231,7 @@ def test_a_ring_that_is_full_is_no_silence() -> None:
     rig.commit()
     later_ns = sent[180].arrival_ns + 20 * SECOND
     assert rig.room() == 0
-    assert rig.drains.ripe(np.array([0]), later_ns)[2].tolist() == [48_000 - 16_000 - 11_200]
+    assert rig.drains.ripe(np.array([0]), later_ns)[2].tolist() == [48_000 - 16_000 - 9_600]
     rig.state.cleared[:] = 8_000
     rig.commit()
     rig.commit()
