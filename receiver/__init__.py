@@ -77,6 +77,11 @@ Where this plan left the first one, and why:
   names, and the samples are marks (``media/packets``). Clock, sources, splices and cursors do not know. A decoder that
   begins anew hears 800 ms first: after the 80 ms of RFC 7845 up to half a second differed. One channel: a party is one,
   and libopus mixes down.
+* A recording has channels, and each grows as a row of the ring with an axis of its own: those of its taps (stereo:
+  two), then those that SSRCs have beside others (rule A12). ``archive/axes`` lays them beside each other at the finish;
+  where a long recording goes on in a next file all are cut at one moment (``media/cutting``).
+* What one side of a stereo recording meets alone (silence, a refusal, the relay's ``finished``) ends that side, and its
+  channel is silence; what is said of the recording (a stop, the call's end) ends both (``control/sides``).
 
 The words: datagram · slab (the datagrams of one tick) · batch (the slab read as columns) · verdict · stream (one SSRC
 from one source) · epoch (a run of one stream with one clock) · timeline (the ring) · playout (next sample to hand on) ·

@@ -33,10 +33,10 @@ class Configure(Struct, frozen=True, tag=True):
 
     ``horizon``, ``window`` and ``segment_frames`` are in samples. With ``repair`` the worker runs rule C5 and
     answers `Repaired` (also when there was nothing to do); otherwise it must leave parts of living taps alone.
-    ``living``, at the first start under this control, tells which recordings go on, and in which slots; what else the
-    memory holds is over. ``kept``: sockets and memory outlive control (rule D7), so at the end of the link nothing is
-    concluded. ``reserve_octets`` are kept back for a full disk, ``keep_ns`` is how long recordings may lie in
-    ``ready/`` (0: for ever). ``mask_dtmf``: keys that are pressed are told nowhere. ``keys`` are SRTP's, of the
+    ``living``, at the first start under this control, tells which taps go on (by `tap_name`), and in which slots; what
+    else the memory holds is over. ``kept``: sockets and memory outlive control (rule D7), so at the end of the link
+    nothing is concluded. ``reserve_octets`` are kept back for a full disk, ``keep_ns`` is how long recordings may lie
+    in ``ready/`` (0: for ever). ``mask_dtmf``: keys that are pressed are told nowhere. ``keys`` are SRTP's, of the
     recordings that live, told at every start: the slab in hand is run before the first `Open`.
     """
 
@@ -73,7 +73,9 @@ class Open(Struct, frozen=True, tag=True):
 
     ``law`` is the payload type asked for (0 or 8). ``announced`` is the sender's address, port 0 for any port.
     ``held``: leave the socket unread until `Answer` (rule B1). ``turns``, ``turned_ns``: as in `Pause`. ``suite``: what
-    comes is SRTP, sealed with ``key``; without a key it is known no more, and nothing of it is let in.
+    comes is SRTP, sealed with ``key``; without a key it is known no more, and nothing of it is let in. A recording may
+    have several taps (layout ``stereo``): this one is its ``channel`` of so many ``channels``, which are opened
+    together when all are there.
     """
 
     slot: int
@@ -91,6 +93,8 @@ class Open(Struct, frozen=True, tag=True):
     direction: str
     layout: str
     control_id: str | None = None
+    channel: int = 0
+    channels: int = 1
     turns: int = 0
     turned_ns: list[int] = []
     suite: str | None = None
@@ -140,15 +144,17 @@ class Pause(Struct, frozen=True, tag=True):
 
 
 class Close(Struct, frozen=True, tag=True):
-    """End this recording for the reason ``ending``; answered by `Finished`. Idempotent.
+    """End this recording for the reason ``ending``; answered by `Finished` for each of its taps. Idempotent.
 
-    ``problem`` holds ``code``, ``message`` and ``hint`` for the sidecar where the ending needs explaining.
+    ``problem`` holds ``code``, ``message`` and ``hint`` for the sidecar where the ending needs explaining; ``faults``
+    are like it, of taps that could not be had beside this one.
     """
 
     slot: int
     recording_id: str
     ending: str
     problem: dict[str, str] | None
+    faults: list[dict[str, str]] = []
 
 
 class Forget(Struct, frozen=True, tag=True):
@@ -163,6 +169,17 @@ class Loudness(Struct, frozen=True, tag=True):
 
     level: str
     form: str
+
+
+def tap_name(recording_id: str, channel: int) -> str:
+    """How a tap is called where its slot may be another one: its recording, and which channel where that is not the
+    first."""
+    return f"{recording_id}.{channel}" if channel else recording_id
+
+
+def recording_of(name: str) -> str:
+    """The recording of a `tap_name`."""
+    return name.partition(".")[0]
 
 
 # --- worker to control ----------------------------------------------------------------------------------------

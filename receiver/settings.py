@@ -19,7 +19,7 @@ from msgspec.structs import fields
 from receiver.endpoints import endpoint
 from receiver.forms import value_of
 from receiver.origins import ConfigError, Found, Gathering, Keys, gather
-from receiver.tables import Hook, Listen, Record, Text, wrong_hooks, wrong_ports
+from receiver.tables import Hook, Listen, Record, Text, wrong_hooks, wrong_ports, wrong_records
 
 __all__ = ["CLOCK_RATE", "ConfigError", "Loaded", "Row", "Settings", "explain", "load", "read"]
 
@@ -317,6 +317,9 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     if media.source == "allow-list" and not media.allow:
         yield 'media.allow: expected at least one address or network, because media.source is "allow-list"; found none'
     yield from _of_the_relay(settings)
+    if settings.taps.layout == "stereo" and settings.taps.direction != "both":
+        yield f'taps.direction: expected "both", because taps.layout is "stereo"; found {settings.taps.direction!r}'
+    yield from wrong_records(settings.record)
     yield from wrong_hooks(settings.hook)
     yield from wrong_ports(settings.listen, media.allow)
     ws = settings.ws

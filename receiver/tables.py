@@ -38,7 +38,7 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     topic: Text
     direction: Literal["speak", "listen", "both"] = "both"
-    layout: Literal["mono"] = "mono"
+    layout: Literal["mono", "stereo"] = "mono"
     labels: dict[str, str] = {}
 
 
@@ -66,6 +66,13 @@ def wrong_ports(listens: Sequence[Listen], allow: Sequence[str]) -> Iterator[str
         except ValueError as error:
             yield f"{where}.source: expected {error}, found {listen.source!r}"
         ports.append(listen.port)
+
+
+def wrong_records(records: Sequence[Record]) -> Iterator[str]:
+    """What is wrong with ``[[record]]`` although each value has the right type."""
+    for number, record in enumerate(records):
+        if record.layout == "stereo" and record.direction != "both":
+            yield f'record[{number}].direction: expected "both" with layout "stereo", found {record.direction!r}'
 
 
 def wrong_hooks(hooks: Sequence[Hook]) -> Iterator[str]:

@@ -106,12 +106,14 @@ class StandIn:
         special = tap.labels.get("standin")
         if special == "die at close" and self.first_time(tap):
             os._exit(9)
-        packets = self.packets[order.slot]
+        beside = [each for each in self.taps.values() if each.recording_id == tap.recording_id]
+        packets = max(self.packets[each.slot] for each in beside)
         outcome = "failed" if order.ending == "refused" else "complete" if packets else "empty"
         draft = {"recording_id": tap.recording_id, "tap_id": tap.tap_id, "labels": tap.labels}
         sidecar = self.publish(draft, order.ending, outcome, 160 * packets, order.problem)
         for _ in range(2 if special == "twice" else 1):
-            self.end.send(link.Finished(tap.slot, tap.recording_id, sidecar))
+            for each in beside:
+                self.end.send(link.Finished(each.slot, tap.recording_id, sidecar))
 
     def publish(self, draft: dict, ending: str, outcome: str, frames: int, problem: object = None) -> bytes:  # type: ignore[type-arg]
         """Write both names and return the sidecar."""

@@ -171,7 +171,6 @@ def test_all_mistakes_are_said_at_once() -> None:
 
 NOT_YET: dict[str, Any] = {
     "media.workers": 2, "media.rtcp": "both",
-    "taps.layout": "stereo",
 }  # fmt: skip
 
 
@@ -232,7 +231,11 @@ def test_an_inbound_call_that_is_recorded_by_itself_has_its_topic_asked_for(tmp_
         ("[[record]]\ntopic = 7", "record: expected a list, each a table with topic, direction, layout, labels"),
         ("[[record]]\ntopic = 'a'\nteam = 'x'", "record: expected a list, each a table with topic"),
         ("[[record]]\ntopic = 'a'\ndirection = 'up'", "(look at record[0].direction)"),
-        ("[[record]]\ntopic = 'a'\nlayout = 'stereo'", "(look at record[0].layout)"),
+        ("[[record]]\ntopic = 'a'\nlayout = 'quad'", "(look at record[0].layout)"),
+        (
+            "[[record]]\ntopic = 'a'\nlayout = 'stereo'\ndirection = 'speak'",
+            'record[0].direction: expected "both" with layout "stereo", found \'speak\'',
+        ),
         ("media.bind = '0.0.0.0'\n[[record]]\ntopic = 'a'", "media.advertise: expected the address"),
     ],
 )

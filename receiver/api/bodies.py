@@ -14,6 +14,7 @@ from receiver.api.house import Defaults, House
 from receiver.api.problems import Trouble, bad
 from receiver.control.codecs import LAWS, OPUS, law_of
 from receiver.control.means import NotNow
+from receiver.control.sides import PARTIES, STEREO
 from receiver.control.taps import State, Wish
 from receiver.keys import Key
 from receiver.ledger.rows import unix_ns
@@ -93,16 +94,17 @@ def wish_of(body: TapBody, house: House) -> Wish:
     defaults = house.defaults
     codec = (_one("codec", body.codec, device.codec) or defaults.codec).upper()
     ptime = _one("ptime", body.ptime, device.ptime) or defaults.ptime
-    layout = body.layout or defaults.layout
-    _refuse_what_comes_later(body, layout)
+    layout = body.layout or ("mono" if body.direction in PARTIES else defaults.layout)
     if codec not in LAWS:
         raise bad("codec", f"codec: expected one of {', '.join(LAWS)}, found {codec!r}")
     _require_a_way(device.type, house)
+    if layout == STEREO and body.direction in PARTIES:
+        raise bad("direction", f'direction: expected "both" with layout "stereo", found {body.direction!r}')
     key = _key_of(body, device.type)
     wish = Wish(
         law=_law(codec, device, defaults),
         ptime=ptime,
-        direction=body.direction or defaults.direction,
+        direction="both" if layout == STEREO else body.direction or defaults.direction,
         layout=layout,
         labels=body.labels,
         policy="exact",
@@ -188,14 +190,6 @@ def _law(codec: str, device: DeviceBody, defaults: Defaults) -> int:
     if device.payload_type == defaults.events_type:
         raise bad("payload_type", f"device.payload_type: {device.payload_type} is that of telephone events here")
     return device.payload_type
-
-
-def _refuse_what_comes_later(body: TapBody, layout: str) -> None:
-    for found, name in (
-        (layout == "stereo", 'layout "stereo"'),
-    ):
-        if found:
-            raise bad("not_in_this_version", f"{name}: this version does not have it yet")
 
 
 def source_of(text: str | None, allow_list: bool) -> endpoints.Source:

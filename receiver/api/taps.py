@@ -1,6 +1,8 @@
 """The routes of taps."""
 
+import asyncio
 import sqlite3
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -11,6 +13,7 @@ from receiver.api.answers import json
 from receiver.api.house import HOUSE, House
 from receiver.api.problems import Trouble, bad
 from receiver.api.views import TapView, view_of, view_of_row
+from receiver.control import sides
 from receiver.control.taps import FINAL, State, Tap
 from receiver.ledger.rows import TapRow
 
@@ -29,7 +32,7 @@ async def open_tap(request: web.Request) -> web.Response:
     wish = bodies.wish_of(await bodies.read(request, bodies.TapBody), house)
     tap = await (house.roster.ask(wish) if wish.own else house.roster.open(wish))
     if wait:
-        await house.roster.until(tap, {State.RECEIVING, State.FINISHING}, WAIT_S)
+        await _until(house, tap, {State.RECEIVING, State.FINISHING})
     answer = json(view_of(tap, house.address, house.public_url), HTTPStatus.CREATED)
     answer.headers["Location"] = f"/v1/taps/{tap.id}"
     return answer
@@ -88,10 +91,13 @@ async def stop_tap(request: web.Request) -> web.Response:
     if tap is not None:
         house.roster.stop(tap)
         if wait:
-            await house.roster.until(tap, FINAL, WAIT_S)
+            await _until(house, tap, FINAL)
     return json(_view(house, await _known(request)), HTTPStatus.ACCEPTED)
 
 
+async def _until(house: House, tap: Tap, states: Collection[State]) -> None:
+    """All taps of its recording."""
+    await asyncio.gather(*(house.roster.until(side, states, WAIT_S) for side in sides.of(tap)))
 @routes.post("/v1/taps/{id}/pause")
 async def pause_tap(request: web.Request) -> web.Response:
     """Record nothing that comes from this instant on, until `resume`; 202, also for one that is paused already. The

@@ -33,6 +33,11 @@ class TapView(Struct, kw_only=True, omit_defaults=True):
     payload_type: int | UnsetType = UNSET  # of Opus: the one that is expected
     srtp: dict[str, str] | UnsetType = UNSET  # the suite; the key is the sender's and ours, and is never told
     status_url: str | UnsetType = UNSET  # for SWML and REST: what the platform calls; a path where nobody said our host
+    taps: dict[str, str] | UnsetType = UNSET  # layout "stereo", while it lives: both by party, as the next four
+    devices: dict[str, dict[str, Any]] | UnsetType = UNSET
+    tap_audios: dict[str, dict[str, Any]] | UnsetType = UNSET
+    uris: dict[str, str] | UnsetType = UNSET
+    status_urls: dict[str, str] | UnsetType = UNSET
     relay: str | UnsetType = UNSET  # whose word there is that it goes on (rule D6)
     paused: bool = False
     requested_at: datetime | UnsetType = UNSET
@@ -85,7 +90,20 @@ def view_of_row(tap: TapRow) -> TapView:
 
 
 def view_of(tap: Tap, address: str | None, public_url: str | None) -> TapView:
-    """A tap that lives, with what its worker last reported."""
+    """A tap that lives, with what its worker last reported; of one of two in a recording, where both are sent to."""
+    view = _view_of(tap, address, public_url)
+    if tap.sides:
+        both = {side.wish.direction: _view_of(side, address, public_url) for side in tap.sides}
+        view.taps = {party: each.id for party, each in both.items()}
+        view.devices = {party: each.device for party, each in both.items() if each.device is not UNSET}
+        view.tap_audios = {party: each.tap_audio for party, each in both.items() if each.tap_audio is not UNSET}
+        view.uris = {party: each.uri for party, each in both.items() if each.uri is not UNSET}
+        called = {party: each.status_url for party, each in both.items() if each.status_url is not UNSET}
+        view.status_urls = called or UNSET
+    return view
+
+
+def _view_of(tap: Tap, address: str | None, public_url: str | None) -> TapView:
     view = view_of_row(row(tap, address))
     if tap.uri is not None:
         codec = tap.wish.codec

@@ -130,7 +130,7 @@ class _Audit:
             self._say(name, "shape", f"It has {shape.frames} frames at {shape.rate} Hz, its sidecar says {said}.")
         elif written not in _WRITTEN.get(encoding, set()):
             self._say(name, "shape", f"Its sidecar says {encoding}, and it is not.")
-        elif sidecar.channels and shape.channels != len(sidecar.channels):
+        elif sidecar.channels and not _fits(shape.channels, sidecar):
             self._say(name, "shape", f"It has {shape.channels} channels, its sidecar {len(sidecar.channels)}.")
 
     # ---- sound
@@ -181,6 +181,11 @@ class _Audit:
                     self._say(name, "foreign", "It is not a file of tapdeck's.")
             elif not any(self._files.stat(holder(spooled.recording_id)) for holder in _HOLDERS):
                 self._say(name, "orphan", "Its recording has no draft; the next start makes of it what it can.")
+
+
+def _fits(channels: int, sidecar: Sidecar) -> bool:
+    """One of several files has the channels that there were by then: others may have come later (rule A12)."""
+    return channels == len(sidecar.channels) or (bool(sidecar.parts) and channels < len(sidecar.channels))
 
 
 def _contradictions(sidecar: Sidecar) -> list[str]:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from receiver.archive import names
 from receiver.archive.files import Files
-from receiver.archive.part import NOTES_CHANNEL, LogKey
+from receiver.archive.part import LogKey, notes_key
 
 MAGIC = b"TDC1"
 ROTATE_OCTETS = 8 << 20
@@ -115,5 +115,5 @@ def key_of(spooled: names.Spooled) -> LogKey:
     """How the log calls a part or the notes."""
     identity = bytes.fromhex(spooled.recording_id.replace("-", ""))
     if spooled.kind == "notes":
-        return identity, NOTES_CHANNEL, 0
+        return notes_key(identity, spooled.channel)
     return identity, spooled.channel, spooled.segment

@@ -8,18 +8,18 @@ process; the spool tells how far it came (see ``receiver/archive/__init__.py``).
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeVar
 
 import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from receiver.archive import names, pauses
+from receiver.archive import axes, names, pauses
 from receiver.archive.files import Files
-from receiver.archive.gaps import Runs, Stretch
-from receiver.archive.names import PartKey
+from receiver.archive.gaps import Stretch
+from receiver.archive.names import MOST_TAPS, PartKey
 from receiver.archive.outcome import judge
 from receiver.archive.pauses import Paused
+from receiver.archive.placing import Placing
 from receiver.archive.publish import publish, put_final
 from receiver.archive.roll import all_gaps, read_segment, roll, roll_rest, sound_of, started, stem_of
 from receiver.archive.sidecar import (
@@ -28,19 +28,17 @@ from receiver.archive.sidecar import (
     Digit,
     Draft,
     Ending,
-    Epoch,
     File,
     Gap,
     Noise,
     Outcome,
     Problem,
+    Reason,
     Sidecar,
     decode,
     encode,
     moment,
 )
-
-Mark = TypeVar("Mark", Digit, Noise)
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,10 @@ class Facts:
     """What the worker knows of a recording that ended. Frames count on the part axis of the whole recording.
 
     ``parts`` and ``frames`` go by channel: the last segment's part, and one past the last frame written. The anchor is
-    one frame of which the wall time is known. Any of the ``faults`` makes the recording ``degraded``; ``problem`` is
-    what to say if there is no sound in it.
+    one frame of which the wall time is known; where several channels lie beside each other, ``anchors`` tell it of each
+    and ``anchor_ns`` is the earliest. The ``pauses`` are told in frames of the channel ``pauses_of``. Any of the
+    ``faults`` makes the recording ``degraded``, ``notices`` are only told; ``problem`` is what to say if there is no
+    sound in it.
     """
 
     draft: Draft
@@ -67,13 +67,15 @@ class Facts:
     pauses: tuple[Paused, ...] = ()
     faults: tuple[Problem, ...] = ()
     problem: Problem | None = None
+    anchors: tuple[int | None, ...] = ()
+    pauses_of: int = 0
+    notices: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Sound:
     """What came out of the parts, whether in one file or in several."""
 
-    begins: int = 0
     frames: int = 0
     started_at: datetime | UnsetType = UNSET
     file: str | None = None
@@ -84,7 +86,7 @@ class _Sound:
     gaps: tuple[Gap, ...] = ()
     notices: tuple[Problem, ...] = ()
     missing_frames: int = 0
-    left_out: Runs = field(default_factory=lambda: pauses.NONE)
+    placing: Placing = field(default_factory=Placing)
 
 
 def finish(files: Files, facts: Facts) -> Sidecar:
@@ -100,7 +102,8 @@ def finish(files: Files, facts: Facts) -> Sidecar:
             _keep_draft(files, facts.draft)
             sidecar = put_final(files, _compose(files, facts))
         sidecar = publish(files, final_stem(files, facts.draft, sidecar), sidecar)
-    sweep(files, recording_id, [part.name for part in facts.parts], facts.parts[0].segment if facts.parts else 0)
+    own = [file for part in facts.parts for file in (part.name, names.notes(recording_id, part.channel))]
+    sweep(files, recording_id, own, facts.parts[0].segment if facts.parts else 0)
     return sidecar
 
 
@@ -145,7 +148,9 @@ def forget(files: Files, recording_id: str) -> None:
     sidecar = finished(files, recording_id)
     if sidecar is None:
         return
-    left = [PartKey(recording_id, channel, 0, 0).name for channel in range(max(1, len(sidecar.channels)))]
+    channels = range(MOST_TAPS * max(1, len(sidecar.channels)))
+    left = [PartKey(recording_id, channel, 0, 0).name for channel in channels]
+    left += [names.notes(recording_id, channel) for channel in channels]
     if sidecar.file is None:  # perhaps of several segments: their names tell frames that we do not know
         mine = f"spool/{recording_id}."
         left = [name for name in files.listing("spool") if name.startswith(mine) and name != names.done(recording_id)]
@@ -192,44 +197,35 @@ def _keep_draft(files: Files, draft: Draft) -> None:
 def _compose(files: Files, facts: Facts) -> Sidecar:
     sound = _Sound()
     stop = max(facts.frames, default=0)
-    paused = pauses.stretches(facts.pauses, stop, max(1, len(facts.parts)))
+    lanes = axes.lanes(axes.beginnings(facts.parts), facts.anchors, facts.draft.sample_rate, None)
+    paused = axes.spread(pauses.stretches(facts.pauses, stop), facts.pauses_of, lanes)
     facts = replace(facts, stretches=(*facts.stretches, *paused))
     if facts.parts and facts.parts[0].segment:
         sound = _several(files, facts)
     elif facts.parts:
         sound = _single(files, facts)
-    channels = tuple(_shifted(channel, sound, facts.draft.sample_rate) for channel in facts.channels)
+    placing, rate = sound.placing, facts.draft.sample_rate
+    channels = tuple(placing.channel(number, channel, rate) for number, channel in enumerate(facts.channels))
     ending = Ending(facts.ending)
     outcome, problem = judge(
         bool(sound.file or sound.files), ending, channels, sound.gaps, sound.missing_frames, facts.faults,
-        sound.notices, facts.problem,
+        (*facts.notices, *sound.notices), facts.problem,
     )  # fmt: skip
     return msgspec.structs.replace(
         _sidecar(facts.draft, sound, ending, outcome, problem, channels or facts.draft.channels),
         first_packet_at=UNSET if facts.first_packet_ns is None else moment(facts.first_packet_ns),
         ended_at=UNSET if facts.ended_ns is None else moment(facts.ended_ns),
-        dtmf=tuple(_from_frame_0(digit, sound) for digit in facts.dtmf),
-        noise=tuple(_from_frame_0(level, sound) for level in facts.noise),
-        pauses=pauses.in_sidecar(
-            facts.pauses,
-            sound.left_out,
-            sound.begins,
-            stop if sound.file or sound.files else 0,
-            facts.draft.pause_as == pauses.CUT,
-        ),
+        dtmf=placing.marks(facts.dtmf),
+        noise=placing.marks(facts.noise),
+        pauses=placing.pauses(facts.pauses_of, facts.pauses, facts.draft.pause_as == pauses.CUT),
     )
-
-
-def _from_frame_0(mark: Mark, sound: _Sound) -> Mark:
-    """What lies before the first sound is told at frame 0, what lies in frames left out at the end of these."""
-    return msgspec.structs.replace(mark, frame=max(0, pauses.place(mark.frame, sound.left_out) - sound.begins))
 
 
 def _single(files: Files, facts: Facts) -> _Sound:
     rate = facts.draft.sample_rate
-    made = sound_of(
-        files, facts.draft, facts.parts, max(facts.frames), facts.frames, facts.stretches, None
-    )
+    lanes = axes.lanes(facts.parts, facts.anchors, rate, None)
+    upto = axes.reach(facts.frames, lanes)
+    made = sound_of(files, facts.draft, facts.parts, lanes, upto, facts.frames, facts.stretches, None)
     if made.woven is None:
         return _Sound(missing_frames=made.missing_frames)
     begins = made.woven.begins
@@ -237,7 +233,6 @@ def _single(files: Files, facts: Facts) -> _Sound:
     ended = UNSET if facts.ended_ns is None else moment(facts.ended_ns)
     stem = stem_of(facts.draft, first, facts.draft.requested_at, ended)
     return _Sound(
-        begins=begins,
         frames=made.woven.frames,
         started_at=first,
         file=f"{stem.rpartition('/')[2]}{made.woven.form.suffix}",
@@ -246,16 +241,20 @@ def _single(files: Files, facts: Facts) -> _Sound:
         encoding=made.woven.form.encoding,
         gaps=made.gaps,
         missing_frames=made.missing_frames,
-        left_out=made.woven.left_out,
+        placing=Placing(begins, upto, (lanes,), made.woven.left_out),
     )
 
 
 def _several(files: Files, facts: Facts) -> _Sound:
     """The last segment is rolled as its predecessors were, then all are told of together."""
     anchor = facts.anchor_frame, facts.anchor_ns
-    segments = roll_rest(files, facts.draft, facts.parts, *anchor, facts.stretches)
-    upto = max(facts.frames)
-    segments.append(roll(files, facts.draft, facts.parts, upto, *anchor, facts.stretches, facts.frames))
+    segments = roll_rest(files, facts.draft, facts.parts, *anchor, facts.stretches, anchors=facts.anchors)
+    segments.append(
+        roll(
+            files, facts.draft, facts.parts, facts.frames, *anchor, facts.stretches, facts.frames, facts.anchors,
+            Reason.NOT_SENT,
+        )
+    )  # fmt: skip
     begun = [segment for segment in segments if isinstance(segment.begins, int)]
     if not begun:
         return _Sound()
@@ -264,14 +263,13 @@ def _several(files: Files, facts: Facts) -> _Sound:
     encoding, told = _told([segment.file for segment in begun if segment.file])
     left_out = np.array(begun[-1].left_out, np.int64).reshape(-1, 2)
     return _Sound(
-        begins=begins,
-        frames=pauses.place(upto, left_out) - begins,
+        frames=pauses.place(segments[-1].upto, left_out) - begins,
         started_at=begun[0].started_at,
         encoding=encoding,
         files=told,
         gaps=all_gaps(begun),
         notices=tuple(segment.problem for segment in begun if segment.problem),
-        left_out=left_out,
+        placing=Placing(begins, segments[-1].upto, tuple(segment.lanes for segment in segments), left_out),
     )
 
 
@@ -283,24 +281,6 @@ def _told(rolled: Sequence[File]) -> tuple[str, tuple[File, ...]]:
         msgspec.structs.replace(file, encoding=UNSET if encoding == first else encoding)
         for file, encoding in zip(rolled, encodings, strict=True)
     )
-
-
-def _shifted(channel: Channel, sound: _Sound, rate: int) -> Channel:
-    """Count a channel's epochs from the recording's frame 0. One that began before is told at frame 0, on its line."""
-    begins, left_out = sound.begins, sound.left_out
-
-    def shifted(epoch: Epoch) -> Epoch:
-        epoch = pauses.along(epoch, max(0, begins - epoch.frame), rate)
-        return msgspec.structs.replace(epoch, frame=pauses.place(epoch.frame, left_out) - begins)
-
-    streams = [
-        msgspec.structs.replace(stream, epochs=tuple(shifted(epoch) for epoch in stream.epochs))
-        for stream in pauses.resumed(channel.streams, left_out, rate)
-    ]
-    redecoded = channel.redecoded
-    if isinstance(redecoded, tuple):
-        redecoded = tuple(msgspec.structs.replace(each, frame=max(0, each.frame - begins)) for each in redecoded)
-    return msgspec.structs.replace(channel, streams=tuple(streams), redecoded=redecoded)
 
 
 def _sidecar(

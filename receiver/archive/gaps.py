@@ -39,6 +39,13 @@ def runs(absent: NDArray[np.bool_]) -> Runs:
     return edges.astype(np.int64).reshape(-1, 2)
 
 
+def merged(touching: Runs) -> Runs:
+    """Return runs of which those that touch (at a chunk's border) are made one."""
+    apart = np.flatnonzero(touching[1:, 0] != touching[:-1, 1])
+    first = np.concatenate((touching[:1, 0], touching[apart + 1, 0]))
+    return np.stack((first, np.concatenate((touching[apart, 1], touching[-1:, 1]))), axis=1)
+
+
 def explain(absent: Runs, channel: int, stretches: Iterable[Stretch], shift: int = 0) -> list[Gap]:
     """Return one channel's gaps: runs that touch made one, each cut where its reason changes.
 

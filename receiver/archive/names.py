@@ -6,6 +6,7 @@ the finished name is looked at once more before it is used.
 
 import re
 import string
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -21,6 +22,7 @@ _SPOOLED = re.compile(
     rf"spool/{_ID}\.(?:"
     r"(?P<channel>\d{1,5})\.(?P<segment>\d{1,5})\.(?P<first>\d{1,15})\.(?P<part>part)"
     r"|(?P<index>\d{1,5})\.(?P<indexed>segment|wav)"
+    r"|(?P<noting>\d{1,5})\.(?P<noted>notes)"
     r"|(?P<plain>draft|notes|json|done)"
     r"|(?P<tmp>[0-9a-z.]+\.tmp))"
 )
@@ -30,10 +32,14 @@ _LOG = re.compile(r"spool/commits-(\d{1,5})\.log")
 _READY_ID = re.compile(rf"{_ID}(?:\.\d{{3,5}})?(?:-\d{{1,2}})?\.(?:wav|flac|json)$")
 
 
+MOST_TAPS = 2  # that one recording has (layout ``stereo``)
+
+
 class PartKey(NamedTuple):
     """Which part this is: one channel's sound from ``first_frame`` on, until the next segment begins.
 
-    ``first_frame`` counts in the recording (not in the segment), in frames since the part axis' beginning.
+    ``first_frame`` counts in the recording (not in the segment), in frames since the part axis' beginning. ``channel``
+    is which tap of the recording it is of, and `MOST_TAPS` more for each that the tap has beside its own (rule A12).
     """
 
     recording_id: str
@@ -45,6 +51,11 @@ class PartKey(NamedTuple):
     def name(self) -> str:
         """Where it lies. The first frame is part of the name, so that repair needs nothing but a listing."""
         return f"spool/{self.recording_id}.{self.channel}.{self.segment}.{self.first_frame}.part"
+
+
+def in_the_file(channels: Iterable[int]) -> list[int]:
+    """Channels of parts as they lie in the file: the taps' own, then those beside them."""
+    return sorted(channels, key=lambda channel: divmod(channel, MOST_TAPS))
 
 
 class Spooled(NamedTuple):
@@ -62,9 +73,9 @@ def draft(recording_id: str) -> str:
     return f"spool/{recording_id}.draft"
 
 
-def notes(recording_id: str) -> str:
-    """The worker's notes of this recording."""
-    return f"spool/{recording_id}.notes"
+def notes(recording_id: str, channel: int = 0) -> str:
+    """The worker's notes of one channel of a recording."""
+    return f"spool/{recording_id}.{channel}.notes" if channel else f"spool/{recording_id}.notes"
 
 
 def segment(recording_id: str, index: int) -> str:
@@ -117,6 +128,8 @@ def parse(name: str) -> Spooled | None:
         return Spooled("part", found["id"], int(found["channel"]), int(found["segment"]), int(found["first"]))
     if found["indexed"]:
         return Spooled(found["indexed"], found["id"], segment=int(found["index"]))
+    if found["noted"]:
+        return Spooled("notes", found["id"], int(found["noting"]))
     return Spooled(found["plain"] or "tmp", found["id"])
 
 

@@ -21,7 +21,7 @@ from receiver.archive.sidecar import Draft, decode_draft, encode
 from receiver.media.block import ABSENT
 
 FRAME_OCTETS = 2
-NOTES_CHANNEL = 0xFFFF  # under this channel the commit log counts the notes
+NOTES_CHANNEL = 0xFFFF  # under this channel, and those before it, the commit log counts the notes of channel 0, 1, …
 
 LogKey = tuple[bytes, int, int]
 """The recording's id as 16 octets, channel, segment: how the commit log calls a file."""
@@ -36,6 +36,7 @@ class Growing:
     """
 
     filler = b""  # what a hole must read as; empty where zeros will do
+    channel = 0  # of the recording
 
     def __init__(self, files: Files, name: str, log_key: LogKey, descriptor: int | None) -> None:
         self.files = files
@@ -83,6 +84,7 @@ class Part(Growing):
     def __init__(self, files: Files, key: PartKey, descriptor: int) -> None:
         super().__init__(files, key.name, (UUID(key.recording_id).bytes, key.channel, key.segment), descriptor)
         self.key = key
+        self.channel = key.channel
 
     @classmethod
     def create(cls, files: Files, key: PartKey) -> Self:
@@ -111,9 +113,11 @@ class Notes(Growing):
     The file is made at the first write, in the writer thread.
     """
 
-    def __init__(self, files: Files, recording_id: str, record_octets: int) -> None:
+    def __init__(self, files: Files, recording_id: str, record_octets: int, channel: int = 0) -> None:
         names.require_id(recording_id)
-        super().__init__(files, names.notes(recording_id), (UUID(recording_id).bytes, NOTES_CHANNEL, 0), None)
+        key = notes_key(UUID(recording_id).bytes, channel)
+        super().__init__(files, names.notes(recording_id, channel), key, None)
+        self.channel = channel
         self.record_octets = record_octets
 
     def octet_of(self, index: int) -> int:
@@ -131,6 +135,11 @@ class Notes(Growing):
                     self._descriptor = self.files.open(self.name, write=True)
                     self.octets = self.files.size(self._descriptor)
             return self._descriptor
+
+
+def notes_key(identity: bytes, channel: int) -> LogKey:
+    """How the commit log calls the notes of a channel."""
+    return identity, NOTES_CHANNEL - max(channel, 0), 0
 
 
 class _Start(NamedTuple):

@@ -5,7 +5,7 @@ sound that came before it may lie inside: it stays. Frames
 are those of the part axis; runs are those of `receiver.archive.gaps`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -27,6 +27,10 @@ class Paused(NamedTuple):
     end: int | None
     at_ns: int
     until_ns: int | None
+
+    def moved(self, place: Callable[[int], int]) -> "Paused":
+        """The same on another axis."""
+        return self._replace(frame=place(self.frame), end=None if self.end is None else place(self.end))
 
 
 def stretches(pauses: Iterable[Paused], stop: int, channels: int = 1) -> list[Stretch]:

@@ -5,18 +5,18 @@ read. The parts themselves are not touched before their recording is published, 
 with the same evidence.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
-from receiver.archive import commitlog, names, pauses
+from receiver.archive import axes, commitlog, names, pauses
 from receiver.archive.files import Files
 from receiver.archive.finish import Facts, final_stem, finish, finished
 from receiver.archive.gaps import Stretch
-from receiver.archive.names import DEFAULT_PATTERN, PartKey, Spooled
+from receiver.archive.names import DEFAULT_PATTERN, PartKey, Spooled, in_the_file
 from receiver.archive.part import FRAME_OCTETS, LogKey
 from receiver.archive.pauses import Paused
 from receiver.archive.publish import publish
@@ -36,7 +36,7 @@ from receiver.archive.sidecar import (
 
 
 class Described(NamedTuple):
-    """What a worker's notes tell of a recording, in frames of the part axis."""
+    """What a worker's notes tell of a recording, in frames of the part axes. ``pauses`` are those of the first tap."""
 
     channels: tuple[Channel, ...]
     pauses: tuple[Paused, ...] = ()
@@ -45,8 +45,9 @@ class Described(NamedTuple):
     noise: tuple[Noise, ...] = ()
 
 
-Describe = Callable[[Draft, bytes], Described]
+Describe = Callable[[Draft, Sequence[bytes], Sequence[int]], Described]
 Told = Callable[[str, Problem], None]
+FAR: Final = 1 << 40  # frames, more than any recording has
 
 
 @dataclass
@@ -68,9 +69,9 @@ def repair(
 ) -> list[Sidecar]:
     """Bring every recording in spool to its end that is not among the ``living``; return their sidecars.
 
-    ``describe(draft, notes)`` reads the worker's notes: what it knows of the recording, in frames of the part axis.
-    ``told(name, problem)`` is told what was left alone: files that are not ours, and recordings that the disk did
-    not let finish (they stay for the next time).
+    ``describe(draft, notes, channels)`` reads the worker's notes, by tap: what it knows of the channels that there are
+    parts of (`PartKey`), in frames of the part axes. ``told(name, problem)`` is told what was left alone: files
+    that are not ours, and recordings that the disk did not let finish (they stay for the next time).
     """
     repaired: list[Sidecar] = []
     reached: dict[LogKey, int] | None = None
@@ -117,12 +118,16 @@ class _Repair:
             self._files.write_durably(names.done(self._id), octets)
             return decode(octets)
         draft = self._draft()
-        parts, frames = self._last()
-        known = self._describe(draft, self._notes())
-        anchor = _anchor(known.channels)
+        parts, frames = self._last(max(1, len(draft.channels)))
+        notes = [self._notes(channel) for channel in range(max(1, len(draft.channels)))]
+        known = self._describe(draft, notes, [part.channel for part in parts])
+        anchor, anchors = _anchor(known.channels), _anchors(known.channels, len(parts), draft.sample_rate)
+        if anchors:
+            anchor = 0, min((each for each in anchors if each is not None), default=None)
         stretches = [*known.stretches, *self._cut_off(parts, frames)]
-        told = [*stretches, *pauses.stretches(known.pauses, max(frames), len(parts))]
-        roll_rest(self._files, draft, parts, *anchor, told, self._believed)
+        lanes = axes.lanes(axes.beginnings(parts), anchors, draft.sample_rate, None)
+        told = [*stretches, *axes.spread(pauses.stretches(known.pauses, max(frames)), 0, lanes)]
+        roll_rest(self._files, draft, parts, *anchor, told, self._believed, anchors)
         return finish(
             self._files,
             Facts(
@@ -132,7 +137,7 @@ class _Repair:
                 anchor_frame=anchor[0],
                 anchor_ns=anchor[1],
                 first_packet_ns=None,
-                ended_ns=self._ended(parts, frames, anchor, draft.sample_rate),
+                ended_ns=self._ended(parts, frames, anchor, anchors, draft.sample_rate),
                 ending=Ending.RECOVERED,
                 channels=known.channels,
                 stretches=tuple(stretches),
@@ -140,6 +145,7 @@ class _Repair:
                 noise=known.noise,
                 pauses=known.pauses,
                 faults=tuple(self._faults(parts, frames)),
+                anchors=anchors,
             ),
         )
 
@@ -156,8 +162,8 @@ class _Repair:
         self._told(name, Problem("no_draft", said, "Its sidecar does not tell which tap it was; the ledger may know."))
         return Draft(recording_id=self._id, name=DEFAULT_PATTERN)
 
-    def _last(self) -> tuple[tuple[PartKey, ...], tuple[int, ...]]:
-        """The last segment's parts, and up to which frame each may be believed."""
+    def _last(self, channels: int) -> tuple[tuple[PartKey, ...], tuple[int, ...]]:
+        """The last segment's parts, one for each channel, and up to which frame each may be believed."""
         keys = self._found.part_keys()
         woven = max((it.segment for it in self._found.names.values() if it.kind == "segment"), default=-1)
         last = max((key.segment for key in keys), default=0)
@@ -166,15 +172,17 @@ class _Repair:
             before = read_segment(self._files, self._id, woven - 1) if woven else None
             first, upto = before.upto if before else 0, segment.upto if segment else 0
             return (PartKey(self._id, 0, woven, first),), (upto,)
-        parts = tuple(key for key in keys if key.segment == last) or (PartKey(self._id, 0, 0, 0),)
+        there = {key.channel: key for key in keys if key.segment == last}
+        numbers = in_the_file({*range(channels), *(key.channel for key in keys)})
+        parts = tuple(there.get(channel, PartKey(self._id, channel, last, 0)) for channel in numbers)
         return parts, tuple(self._believed(part) for part in parts)
 
-    def _notes(self) -> bytes:
+    def _notes(self, channel: int) -> bytes:
         try:
-            octets = self._files.read(names.notes(self._id))
+            octets = self._files.read(names.notes(self._id, channel))
         except FileNotFoundError:
             return b""
-        return octets[: self._reached.get(commitlog.key_of(Spooled("notes", self._id)), 0)]
+        return octets[: self._reached.get(commitlog.key_of(Spooled("notes", self._id, channel)), 0)]
 
     def _believed(self, part: PartKey) -> int:
         """One past the last frame of a part that a commit has covered: whole frames only."""
@@ -183,12 +191,15 @@ class _Repair:
         octets = min(self._reached.get(key, 0), lies.octets if lies else 0)
         return part.first_frame + octets // FRAME_OCTETS
 
-    def _cut_off(self, parts: Iterable[PartKey], frames: tuple[int, ...]) -> list[Stretch]:
+    def _cut_off(self, parts: Sequence[PartKey], frames: tuple[int, ...]) -> list[Stretch]:
         """What lies behind a part's last commit and before the end of the recording was lost by the restart."""
-        stretches = [Stretch(0, max(frames), part.channel, Reason.RESTART) for part in parts]
+        stretches, numbers = [], {part.channel: number for number, part in enumerate(parts)}
+        for number, end in enumerate(frames):
+            if len(parts) == 1 or end > 0:  # of a channel that nothing is known of nothing can be said
+                stretches.append(Stretch(0, FAR, number, Reason.RESTART))
         for part in self._found.part_keys():
             believed = self._believed(part) - part.first_frame
-            stretches.append(Stretch(part.first_frame, believed, part.channel, Reason.LOST))
+            stretches.append(Stretch(part.first_frame, believed, numbers.get(part.channel, 0), Reason.LOST))
         return stretches
 
     def _faults(self, parts: tuple[PartKey, ...], frames: tuple[int, ...]) -> Iterable[Problem]:
@@ -202,9 +213,17 @@ class _Repair:
             )
 
     def _ended(
-        self, parts: tuple[PartKey, ...], frames: tuple[int, ...], anchor: tuple[int, int | None], rate: int
+        self,
+        parts: tuple[PartKey, ...],
+        frames: tuple[int, ...],
+        anchor: tuple[int, int | None],
+        anchors: tuple[int | None, ...],
+        rate: int,
     ) -> int | None:
         """UNIX time of the last frame that is left; where no anchor is known, of the last write."""
+        known = [(at, end) for at, end in zip(anchors, frames, strict=False) if at is not None]
+        if known:
+            return max(at + end * 1_000_000_000 // rate for at, end in known)
         if anchor[1] is not None and max(frames) > parts[0].first_frame:
             return anchor[1] + (max(frames) - anchor[0]) * 1_000_000_000 // rate
         written = [lies.modified_ns for part in parts if (lies := self._files.stat(part.name))]
@@ -218,6 +237,14 @@ def _anchor(channels: tuple[Channel, ...]) -> tuple[int, int | None]:
         if isinstance(epoch.at, datetime):
             return epoch.frame, _unix_ns(epoch.at)
     return 0, None
+
+
+def _anchors(channels: tuple[Channel, ...], parts: int, rate: int) -> tuple[int | None, ...]:
+    """The wall time of frame 0 of each channel's part axis, as far as the notes tell; nothing where there is one."""
+    if len(channels) != parts or parts == 1:
+        return ()
+    known = [_anchor((channel,)) for channel in channels]
+    return tuple(None if at is None else at - frame * 1_000_000_000 // rate for frame, at in known)
 
 
 def _unix_ns(at: datetime) -> int:

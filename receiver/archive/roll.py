@@ -6,17 +6,18 @@ yet published. The sidecar at the end lists them all.
 
 import contextlib
 import errno
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
 import msgspec
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
-from receiver.archive import names, pauses
+from receiver.archive import axes, names, pauses
+from receiver.archive.axes import Lane, Lanes
 from receiver.archive.encoding import forms
 from receiver.archive.files import Files
-from receiver.archive.gaps import Stretch, explain, in_order, merge
+from receiver.archive.gaps import Stretch, explain, in_order, merge, merged
 from receiver.archive.names import PartKey
 from receiver.archive.publish import Content, name_taken, place
 from receiver.archive.sidecar import PCM16, Draft, File, Gap, Problem, Reason, encode, moment
@@ -26,8 +27,9 @@ from receiver.archive.weave import Woven, opened, weave
 class Segment(Struct, frozen=True, kw_only=True):
     """One file of a recording, as its finish will tell of it. Frames count from frame 0 of the recording.
 
-    ``upto`` is the frame of the part axis behind its last one; ``begins`` the one that is frame 0 of the recording,
-    absent as long as nothing came. ``left_out`` are runs of the part axis, of this file and those before (a pause).
+    ``upto`` is the frame of the shared axis behind its last one; ``begins`` the one that is frame 0 of the recording,
+    absent as long as nothing came. ``lanes`` tell where its channels' parts lie on that axis; ``left_out`` are runs of
+    it, of this file and those before (a pause).
     """
 
     upto: int
@@ -37,6 +39,7 @@ class Segment(Struct, frozen=True, kw_only=True):
     file: File | None = None
     gaps: tuple[Gap, ...] = ()
     problem: Problem | None = None
+    lanes: tuple[Lane, ...] = ()
     left_out: tuple[tuple[int, int], ...] = ()
 
 
@@ -53,25 +56,30 @@ def sound_of(
     files: Files,
     draft: Draft,
     parts: Sequence[PartKey],
+    lanes: Lanes,
     upto: int,
     believed: Sequence[int],
     stretches: Iterable[Stretch],
     begins: int | None,
+    behind: Reason = Reason.NOT_SENT,
     left_out: Sequence[tuple[int, int]] = (),
 ) -> Sound:
-    """Weave one segment's parts up to frame ``upto`` of the part axis.
+    """Weave one segment's parts, which lie in these lanes, up to frame ``upto`` of the shared axis.
 
     ``believed``: one past the last frame that each part should hold; what is missing of it is a ``write_failed``.
-    ``begins``: the recording's frame 0 if an earlier segment had it, else it is looked for here (rule A2).
+    ``begins``: the recording's frame 0 if an earlier segment had it, else it is looked for here (rule A2). Frames of
+    ``stretches`` are those of the part axes. ``behind`` a channel's end, beside others, is absent for this reason.
     ``left_out`` tells which frames the segments before left out (a pause that is cut).
     """
     target = names.woven(parts[0].recording_id, parts[0].segment)
-    span = parts[0].first_frame, upto
-    with opened(files, parts, believed) as tracks:
+    span = axes.begin(lanes), upto
+    stretches = axes.moved(stretches, (lanes,))
+    ends = [last + lane.offset for last, lane in zip(believed, lanes, strict=True)]
+    with opened(files, parts, believed, lanes) as tracks:
         short = [
-            Stretch(track.stop, believed[channel] - track.stop, channel, Reason.WRITE_FAILED)
+            Stretch(track.stop, ends[channel] - track.stop, channel, Reason.WRITE_FAILED)
             for channel, track in enumerate(tracks)
-            if track.stop < believed[channel]
+            if track.stop < ends[channel]
         ]
         missing = sum(stretch.frames for stretch in short)
         if begins is not None and span[0] >= upto:
@@ -83,10 +91,22 @@ def sound_of(
     if woven is None:
         return Sound(None, (), missing)
     shift = woven.begins if begins is None else begins
+    told = [*_quiet(parts, woven, ends, behind), *short, *stretches]
     gone = np.concatenate((np.array(left_out, np.int64).reshape(-1, 2), woven.left_out))
     listed = [explain(absent, channel, told) for channel, absent in enumerate(woven.absent)]
     gaps = in_order([pauses.closed_up(rows, gone, shift) for rows in listed])
     return Sound(woven, gaps, missing, tuple((first, stop) for first, stop in gone.tolist()))
+
+
+def _quiet(parts: Sequence[PartKey], woven: Woven, ends: Sequence[int], behind: Reason) -> Iterator[Stretch]:
+    """What a channel has beside others behind its end, and before it was ever heard: that nobody sent."""
+    stop = woven.begins + woven.frames
+    for channel, (key, absent, end) in enumerate(zip(parts, woven.absent, ends, strict=True)):
+        if len(parts) > 1 and end < stop:
+            yield Stretch(max(end, woven.begins), stop - max(end, woven.begins), channel, behind)
+        if len(parts) > 1 and not key.first_frame and len(absent) and absent[0, 0] == woven.begins:
+            heard = merged(absent)[0, 1]
+            yield Stretch(woven.begins, int(heard) - woven.begins, channel, Reason.NOT_SENT)
 
 
 def read_segment(files: Files, recording_id: str, index: int) -> Segment | None:
@@ -112,16 +132,20 @@ def roll(
     files: Files,
     draft: Draft,
     parts: Sequence[PartKey],
-    upto_frame: int,
+    ends: int | Sequence[int],
     anchor_frame: int,
     anchor_ns: int | None,
     stretches: Iterable[Stretch] = (),
     believed: Sequence[int] | None = None,
+    anchors: Sequence[int | None] = (),
+    behind: Reason = Reason.DRIFT,
 ) -> Segment:
-    """Publish one segment, frames up to ``upto_frame`` of the part axis, as ``<name>.001.wav`` (``.flac``) and so on.
+    """Publish one segment as ``<name>.001.wav`` (``.flac``) and so on.
 
-    Behind the last write of its parts. Segments in order, each once; after a kill at any point again with the same
-    arguments: it ends with the same one name. ``believed`` is ``upto_frame`` for each part, where nothing else is told.
+    ``ends`` are one past the last frame of each channel, in frames of the part axes; a number is that of all. Behind
+    the last write of its parts. Segments in order, each once; after a kill at any point again with the same arguments:
+    it ends with the same one name. ``believed`` are the ``ends``, where nothing else is told. ``anchors``: see
+    `receiver.archive.axes.lanes`; ``behind``: see `sound_of`, a channel that goes on was cut where it lagged.
     """
     recording_id, index = parts[0].recording_id, parts[0].segment
     segment = read_segment(files, recording_id, index)
@@ -129,13 +153,16 @@ def roll(
         earlier = read_segment(files, recording_id, index - 1) if index else None
         if index and earlier is None:
             raise FileNotFoundError(errno.ENOENT, "the segment before is not rolled yet", parts[0].name)
-        frames = [upto_frame] * len(parts) if believed is None else believed
+        each = [ends] * len(parts) if isinstance(ends, int) else ends
+        lanes = axes.lanes(parts, anchors, draft.sample_rate, earlier.upto if earlier else None)
+        upto = axes.reach(each, lanes)
         begins = earlier.begins if earlier and isinstance(earlier.begins, int) else None
-        gone = earlier.left_out if earlier else ()
-        sound = sound_of(files, draft, parts, upto_frame, frames, stretches, begins, gone)
+        frames, gone = each if believed is None else believed, earlier.left_out if earlier else ()
+        sound = sound_of(files, draft, parts, lanes, upto, frames, stretches, begins, behind, gone)
         written = files.stat(parts[0].name)
         fallback = moment(written.modified_ns) if written else UNSET
-        segment = _describe(draft, index, upto_frame, sound, earlier, (anchor_frame, anchor_ns), fallback)
+        segment = _describe(draft, index, upto, sound, earlier, (anchor_frame, anchor_ns), fallback)
+        segment = msgspec.structs.replace(segment, lanes=lanes)
         _put(files, recording_id, index, segment)
     return _publish(files, parts, segment)
 
@@ -208,6 +235,7 @@ def roll_rest(
     anchor_ns: int | None,
     stretches: Sequence[Stretch] = (),
     believed: Callable[[PartKey], int | None] = lambda _: None,
+    anchors: Sequence[int | None] = (),
 ) -> list[Segment]:
     """Return the descriptions of all segments before the ``last``; roll what was not rolled to its end.
 
@@ -223,13 +251,19 @@ def roll_rest(
             if lying is None:
                 lying = _lying(files, recording_id)
             first = segments[-1].upto if segments else 0
-            parts = [key for key in lying if key.segment == index]
-            parts = parts or [PartKey(recording_id, key.channel, index, first) for key in last]  # silence in its place
-            upto = min(key.first_frame for key in (*lying, *last) if key.segment > index)
-            frames = [upto if (said := believed(key)) is None else said for key in parts]
-            segment = roll(files, draft, parts, upto, anchor_frame, anchor_ns, stretches, frames)
+            there = {key.channel: key for key in lying if key.segment == index}
+            silence = [PartKey(recording_id, key.channel, index, first) for key in last]  # where there is no part
+            parts = [there.get(key.channel, key) for key in silence]
+            ends = [_next(key, (*lying, *last)) for key in parts]
+            frames = [end if (said := believed(key)) is None else said for key, end in zip(parts, ends, strict=True)]
+            segment = roll(files, draft, parts, ends, anchor_frame, anchor_ns, stretches, frames, anchors)
         segments.append(segment)
     return segments
+
+
+def _next(part: PartKey, others: Sequence[PartKey]) -> int:
+    """The frame at which a channel's next segment begins."""
+    return min(key.first_frame for key in others if key.channel == part.channel and key.segment > part.segment)
 
 
 def _lying(files: Files, recording_id: str) -> list[PartKey]:

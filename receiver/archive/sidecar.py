@@ -108,7 +108,8 @@ class Noise(Struct, frozen=True, kw_only=True):
 class File(Struct, frozen=True, kw_only=True):
     """One of several files of a long recording (rule C7), in order, without a missing frame between them.
 
-    ``encoding`` is told where it is not the recording's.
+    ``encoding`` is told where it is not the recording's. It has the channels that there were by then, the first of the
+    recording's: others may have come later.
     """
 
     file: str

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from receiver.archive.axes import Lane, Lanes
 from receiver.archive.encoding import PCM16_WAV, Form, Shape
 from receiver.archive.files import Files
 from receiver.archive.gaps import Runs, runs
@@ -24,7 +25,7 @@ Sound = NDArray[np.int16]
 
 
 class Track(NamedTuple):
-    """What one channel's open part gives: frames ``[first, stop)`` of the part axis. Outside it all is absent.
+    """What one channel's open part gives: frames ``[first, stop)`` of the shared axis. Outside it all is absent.
 
     No descriptor: nothing at all came, or the file is away.
     """
@@ -35,19 +36,25 @@ class Track(NamedTuple):
 
 
 @contextmanager
-def opened(files: Files, keys: Sequence[PartKey], believed: Sequence[int]) -> Iterator[list[Track]]:
-    """Open one segment's parts for reading. ``believed`` are frames of the part axis, one past the last of each."""
+def opened(
+    files: Files, keys: Sequence[PartKey], believed: Sequence[int], lanes: Lanes | None = None
+) -> Iterator[list[Track]]:
+    """Open one segment's parts for reading, in their lanes of the shared axis (none told: it is the part axis).
+
+    ``believed`` are frames of the part axes, one past the last of each.
+    """
     with ExitStack() as stack:
         tracks = []
-        for key, last in zip(keys, believed, strict=True):
+        where = lanes or [Lane(key.first_frame, 0) for key in keys]
+        for key, last, (first, offset) in zip(keys, believed, where, strict=True):
             try:
                 descriptor = files.open(key.name)
             except FileNotFoundError:
-                tracks.append(Track(None, key.first_frame, key.first_frame))
+                tracks.append(Track(None, first + offset, first + offset))
                 continue
             stack.callback(files.close_file, descriptor)
-            there = key.first_frame + files.size(descriptor) // FRAME_OCTETS
-            tracks.append(Track(descriptor, key.first_frame, max(key.first_frame, min(last, there))))
+            there = first + files.size(descriptor) // FRAME_OCTETS
+            tracks.append(Track(descriptor, first + offset, max(first, min(last, there)) + offset))
         yield tracks
 
 
@@ -55,11 +62,11 @@ def opened(files: Files, keys: Sequence[PartKey], believed: Sequence[int]) -> It
 class Woven:
     """A file in spool, durable, and what is in it."""
 
-    begins: int  # frame of the part axis that is the file's frame 0
+    begins: int  # frame of the shared axis that is the file's frame 0
     frames: int
     octets: int
     sha256: str  # of what was read back from the disk
-    absent: tuple[Runs, ...]  # by channel, in frames of the part axis
+    absent: tuple[Runs, ...]  # by channel, in frames of the shared axis
     form: Form  # how it is written
     left_out: Runs  # frames of the part axis that are not among the file's
 
@@ -131,8 +138,8 @@ def _chunks(
     absent: Sequence[list[Runs]],
     left_out: Runs,
 ) -> Iterator[Sound]:
-    """The frames of a span but for those left out, int16[frames, channels]; what of the span is absent (part frames) is
-    put into ``absent``."""
+    """The frames of a span but for those left out, int16[frames, channels]; what of the span is absent (shared frames)
+    is put into ``absent``."""
     for frame in range(*span, chunk_frames):
         woven = np.empty((min(chunk_frames, span[1] - frame), len(tracks)), "<i2")
         for track, own, into in zip(tracks, absent, woven.T, strict=True):

@@ -58,7 +58,7 @@ def key_of(file: TextIO) -> dict[str, str]:
 @click.option("--call-id", required=True, help="The call to tap.")
 @click.option("--node-id", help="Its node; not needed for a call that the daemon knows (`tapdeck calls`).")
 @click.option("--direction", type=click.Choice(["speak", "listen", "both"]), help="Whom one will hear.")
-@click.option("--layout", type=click.Choice(["mono", "stereo"]))
+@click.option("--layout", type=click.Choice(["mono", "stereo"]), help="stereo: two taps, left speak, right listen.")
 @click.option("--codec", type=click.Choice(["PCMU", "PCMA", "OPUS"], case_sensitive=False))
 @click.option("--device", type=click.Choice(["rtp", "ws"]))
 @with_payload_type
@@ -87,7 +87,7 @@ def start_tap(
 @click.option("--codec", type=click.Choice(["PCMU", "PCMA", "OPUS"], case_sensitive=False))
 @click.option("--device", type=click.Choice(["rtp", "ws"]))
 @with_payload_type
-@click.option("--layout", type=click.Choice(["mono", "stereo"]))
+@click.option("--layout", type=click.Choice(["mono", "stereo"]), help="stereo: two taps, left speak, right listen.")
 @click.option("--direction", type=click.Choice(["speak", "listen", "both"]), help="Whom one will hear.")
 @click.option(
     "--srtp-file", type=click.File(), metavar="FILE",
@@ -227,14 +227,17 @@ def _say(tap: dict[str, Any], as_json: bool) -> None:
         return
     params = tap["device"]["params"]
     what = f"{params['codec']}, {params['ptime']} ms" if "ptime" in params else params["codec"]
-    click.echo(f"tap        {tap['id']}")
+    both = "taps" in tap  # layout "stereo"
+    for party, tap_id in tap.get("taps", {"": tap["id"]}).items():
+        click.echo(f"tap        {tap_id}{f'  ({party})' if both else ''}")
     click.echo(f"recording  {tap['recording_id']}")
     click.echo(f"state      {tap['state']}")
-    click.echo(f"send to    {tap['uri']}  ({what})")
+    for party, uri in tap.get("uris", {"": tap["uri"]}).items():
+        click.echo(f"send to    {uri}  ({f'{party}, ' if both else ''}{what})")
     if "srtp" in tap:
         click.echo(f"srtp       {tap['srtp']['suite']}")
-    if "status_url" in tap:
-        click.echo(f"call back  {tap['status_url']}")
+    for party, url in tap.get("status_urls", {"": tap["status_url"]} if "status_url" in tap else {}).items():
+        click.echo(f"call back  {url}{f'  ({party})' if both else ''}")
 
 
 def _row(tap: dict[str, Any]) -> tuple[object, ...]:
@@ -271,7 +274,7 @@ def _show(tap: dict[str, Any], as_json: bool) -> None:
         return
     flat: dict[str, object] = {}
     for name, value in tap.items():
-        if name in ("device", "tap_audio"):  # said by `uri`
+        if name in ("device", "tap_audio", "devices", "tap_audios"):  # said by `uri` and `uris`
             continue
         if isinstance(value, dict):
             flat |= {f"{name}.{inner}": each for inner, each in value.items() if each not in ("", None)}

@@ -11,7 +11,9 @@ from receiver import link
 from receiver.control.taps import FINAL, State, Tap
 from receiver.ledger.rows import Summary
 
-WARNINGS: Final = frozenset({"source_changed", "source_conflict", "unannounced", "unknown_payload_type"})
+WARNINGS: Final = frozenset(
+    {"source_changed", "source_conflict", "unannounced", "unknown_payload_type", "second_ssrc"}
+)
 """An operator should see these."""
 
 log = structlog.get_logger("taps")

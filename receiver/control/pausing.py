@@ -7,7 +7,7 @@ little when the worker hears of it, and a worker or a daemon that is started aga
 from typing import Final
 
 from receiver import link
-from receiver.control import orders
+from receiver.control import orders, sides
 from receiver.control.changes import Changes
 from receiver.control.means import Means
 from receiver.control.taps import Tap
@@ -22,15 +22,19 @@ class Pausing:
         self._means, self._changes = means, changes
 
     async def ask(self, tap: Tap, paused: bool) -> None:
-        """Pause a tap or let it go on, from now. Twice is once. Returns when the next daemon would know it, too.
+        """Pause a tap, and all of its recording, or let it go on, from now. Twice is once. Returns when the next daemon
+        would know it, too.
 
         Raises ``sqlite3.Error`` where it cannot be kept: it holds all the same, as long as we live.
         """
-        if tap.paused is not paused:
-            self._turn(tap, tap.turns + 1, self._means.clock_ns())
-            self._means.send(tap.worker, orders.pausing(tap), ())
-            self._changes.turned(tap)
-        await self._means.clerk.do(self._means.clerk.ledger.seat, tap.id, orders.seat(tap))
+        now_ns = self._means.clock_ns()
+        for side in sides.of(tap):
+            if side.paused is not paused:
+                self._turn(side, side.turns + 1, now_ns)
+                self._means.send(side.worker, orders.pausing(side), ())
+                self._changes.turned(side)
+        for side in sides.of(tap):
+            await self._means.clerk.do(self._means.clerk.ledger.seat, side.id, orders.seat(side))
 
     def learn(self, tap: Tap, news: link.Happened) -> None:
         """A worker knows of turns that a daemon before us did not live to write down: they hold."""

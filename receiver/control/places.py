@@ -30,14 +30,15 @@ class Places:
         """A slot that nobody has."""
         heapq.heappush(self._free[worker], slot)
 
-    def claim(self, worker: int, slot: int) -> tuple[int, int]:
-        """This very slot, if there is one and it is free; else the lowest of the worker with the most room."""
+    def claim(self, worker: int, slot: int, stay: bool = False) -> tuple[int, int]:
+        """This very slot, if there is one and it is free; else the lowest of the worker with the most room, or, with
+        ``stay``, of this one."""
         free = self._free.get(worker, [])
         if slot in free:
             free.remove(slot)
             heapq.heapify(free)
             return worker, slot
-        roomiest = max(self._free, key=self.room)
+        roomiest = worker if stay and free else max(self._free, key=self.room)
         return roomiest, self.take(roomiest)
 
     def settle(self, tap: Tap, berth: Berth) -> None:

@@ -55,6 +55,7 @@ def tap_of(row: TapRow, limits: Limits, now_ns: int, unix_ns: int) -> Tap | None
         turned_ns=list(row.seat.turned_ns),
         ending=row.ending,
         problem=row.problem,
+        channel=row.seat.channel,
     )
 
 

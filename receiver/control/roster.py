@@ -12,12 +12,11 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
-from uuid import uuid4
 
 import structlog
 
 from receiver import link
-from receiver.control import orders, secret
+from receiver.control import asked, orders, secret, sides
 from receiver.control.booking import Booking, Result
 from receiver.control.changes import Changes
 from receiver.control.means import Attendant, Berth, Means, NotNow, TapFailed
@@ -77,35 +76,23 @@ class Roster:
 
         One of our own goes on by itself: it is opened, then asked for on the relay.
         """
-        worker = self._roomiest()
-        berth = self._means.take(wish)
-        if berth.source is not None:
-            wish = wish._replace(policy="exact", announced=berth.source)
-        path = None if wish.own else secret.fresh()
-        tap = Tap(
-            id=str(uuid4()),
-            recording_id=str(uuid4()),
-            worker=worker,
-            slot=self._places.take(worker),
-            port=berth.number,
-            wish=wish,
-            limits=self._means.limits.of(wish),
-            requested_unix_ns=self._means.unix_ns(),
-            since_ns=self._means.clock_ns(),
-            uri=berth.uri,
-            uri_digest=berth.uri_digest,
-            secret=path,
-            secret_digest=secret.digest(path) if path else None,
-        )
-        await self._write_row(tap, berth)
-        self._changes.tell(tap)
-        self._means.send(worker, orders.opening(tap), (berth.socket.fileno(),))
-        return tap
+        wishes = sides.wishes(wish)
+        worker = self._roomiest(len(wishes))
+        berths = asked.berths(self._means.take, wishes)
+        taps = asked.taps(self._means, self._places, worker, wishes, berths)
+        await self._write_rows(taps, berths)
+        for tap, berth in zip(taps, berths, strict=True):
+            self._changes.tell(tap)
+            self._means.send(worker, orders.opening(tap), (berth.socket.fileno(),))
+        return taps[0]
 
     def resume(self, tap: Tap, berth: Berth) -> None:
         """Go on with a tap of the daemon before us (rule D7). Before any worker is started."""
-        tap.worker, tap.slot = self._places.claim(tap.worker, tap.slot)
+        beside = [each for each in self._taps.values() if each.recording_id == tap.recording_id]
+        worker = beside[0].worker if beside else tap.worker
+        tap.worker, tap.slot = self._places.claim(worker, tap.slot, stay=bool(beside))
         self._settle(tap, berth)
+        sides.join(sorted([*beside, tap], key=lambda each: each.channel))
         self._keep_seat(tap)
         if tap.wish.own and self._attendant is not None:
             self._attendant.resume(tap)
@@ -116,8 +103,9 @@ class Roster:
     async def open(self, wish: Wish) -> Tap:
         """The same; return it when it listens (rule C1). Raises `NotNow`; `TapFailed` if it could not be started."""
         tap = await self.ask(wish)
-        await self.until(tap, set(State) - {State.REQUESTED}, opening_ns(tap) / SECOND)
-        self._review(tap, self._means.clock_ns())
+        for side in sides.of(tap):
+            await self.until(side, set(State) - {State.REQUESTED}, opening_ns(side) / SECOND)
+            self._review(side, self._means.clock_ns())
         if tap.ending == Ending.REFUSED or tap.state is State.FAILED:
             raise TapFailed(tap)
         return tap
@@ -139,17 +127,19 @@ class Roster:
 
     def stop(self, tap: Tap, ending: Ending = Ending.STOPPED, problem: Problem | None = None) -> None:
         """End a tap. Twice is once: the first ending stands. What the relay still sends is stopped there first."""
-        if self._move(tap, Event.ENDED):
-            tap.ending, tap.problem = ending, problem
-            self._note((tap, self._means.unix_ns()))
-            if not (tap.wish.own and self._attendant is not None and self._attendant.leave(tap)):
-                self.close_tap(tap)
+        for side in sides.ended_by(tap, ending):
+            if self._move(side, Event.ENDED):
+                side.ending, side.problem = ending, problem
+                self._note((side, self._means.unix_ns()))
+                if not (side.wish.own and self._attendant is not None and self._attendant.leave(side)):
+                    self.close_tap(side)
 
     def close_tap(self, tap: Tap) -> None:
-        """Tell the worker to bring a tap that is finishing to its end."""
+        """Tell the worker to bring a tap that is finishing to its end, when all of its recording are."""
         if tap.state is State.FINISHING:
             tap.closed = True
-            self._means.send(tap.worker, orders.closing(tap), ())
+            if sides.all_closed(tap):
+                self._means.send(tap.worker, sides.closing(tap), ())
 
     def point(self, tap: Tap, policy: str, announced: tuple[str, int] | None, source: str) -> None:
         """Tell a tap's worker another source (rule B5)."""
@@ -158,12 +148,14 @@ class Roster:
         self._means.clerk.post(self._means.clerk.ledger.point, tap.id, source, orders.seat(tap))
 
     def amend(self, tap: Tap, **known: Any) -> None:
-        """Take in what is known of a tap now: ``call_id``, ``node_id``, ``control_id``, ``labels``."""
-        tap.wish = tap.wish._replace(**known)
-        wish = tap.wish
-        about = wish.call_id, wish.node_id, wish.control_id, dict(wish.labels)
-        self._means.send(tap.worker, link.Amend(tap.slot, tap.recording_id, *about), ())
-        self._means.clerk.post(self._means.clerk.ledger.amend, tap.id, *about)
+        """Take in what is known of a tap now: ``call_id``, ``node_id``, ``control_id``, ``labels``; all but the third
+        is of its recording."""
+        for side in sides.of(tap):
+            mine = known if side is tap else {name: each for name, each in known.items() if name != "control_id"}
+            side.wish = side.wish._replace(**mine)
+            about = side.wish.call_id, side.wish.node_id, side.wish.control_id, dict(side.wish.labels)
+            self._means.send(side.worker, link.Amend(side.slot, side.recording_id, *about), ())
+            self._means.clerk.post(self._means.clerk.ledger.amend, side.id, *about)
 
     async def until(self, tap: Tap, states: Collection[State], limit_s: float) -> None:
         """Wait until a tap is in one of ``states``, or has its outcome, or the time is up."""
@@ -206,8 +198,8 @@ class Roster:
         """What a worker that was started again must be told: every living tap, and each unanswered ``Close``."""
         for tap, berth in self._places.of(worker):
             yield orders.opening(tap), (berth.socket.fileno(),)
-            if tap.closed:
-                yield orders.closing(tap), ()
+            if tap.closed and sides.all_closed(tap):
+                yield sides.closing(tap), ()
 
     def began(self, worker: int) -> None:
         """A worker records (again)."""
@@ -236,31 +228,34 @@ class Roster:
 
     # --- inside
 
-    def _roomiest(self) -> int:
-        """The worker that gets the next tap."""
+    def _roomiest(self, many: int) -> int:
+        """The worker that gets the next taps, so many of one recording."""
         if self._shut is not None:
             raise NotNow(*self._shut, 30)
         if not self._ready:
             raise NotNow("no_worker", "no media worker is ready, see /readyz", 1)
         worker = max(self._ready, key=self._places.room)
-        if len(self._taps) + self._asking >= self._most or not self._places.room(worker):
+        if len(self._taps) + self._asking + many > self._most or self._places.room(worker) < many:
             raise NotNow("max_taps", f"all {self._most} taps are in use ([media].max_taps)", 10)
         return worker
 
-    async def _write_row(self, tap: Tap, berth: Berth) -> None:
-        """The ledger's row comes before anything else that lasts."""
-        self._asking += 1
+    async def _write_rows(self, taps: Sequence[Tap], berths: Sequence[Berth]) -> None:
+        """The ledger's rows come before anything else that lasts."""
+        self._asking += len(taps)
         try:
-            await self._means.clerk.do(self._means.clerk.ledger.ask, orders.row(tap, self._means.address))
+            rows = [orders.row(tap, self._means.address) for tap in taps]
+            await self._means.clerk.do(self._means.clerk.ledger.ask_all, rows)
         except sqlite3.Error as error:
-            self._places.give_back(tap.worker, tap.slot)
-            berth.release()
+            for tap, berth in zip(taps, berths, strict=True):
+                self._places.give_back(tap.worker, tap.slot)
+                berth.release()
             raise NotNow("no_ledger", "the ledger cannot be written, see /readyz", 10) from error
         finally:
-            self._asking -= 1
+            self._asking -= len(taps)
             self._fewer.set()
-        tap.since_ns = self._means.clock_ns()
-        self._settle(tap, berth)
+        for tap, berth in zip(taps, berths, strict=True):
+            tap.since_ns = self._means.clock_ns()
+            self._settle(tap, berth)
 
     def _settle(self, tap: Tap, berth: Berth) -> None:
         self._taps[tap.id] = tap
@@ -298,7 +293,7 @@ class Roster:
     def _news(self, tap: Tap, news: link.Opened | link.Happened) -> None:
         if isinstance(news, link.Opened):
             if tap.closed:  # before the worker had it
-                self._means.send(tap.worker, orders.closing(tap), ())
+                self.close_tap(tap)
             elif not tap.durable:
                 tap.durable = True
                 if tap.wish.own and self._attendant is not None and tap.state is State.REQUESTED:
@@ -342,7 +337,7 @@ class Roster:
         """The outcome stands in the ledger: let go of everything."""
         tap.outcome, tap.problem, tap.ending = result.outcome, result.problem, result.ending
         self._move(tap, Event.REFUSED if result.outcome == "failed" else Event.PUBLISHED)
-        self._changes.ready(tap, result.summary)
+        self._changes.ready(tap, result.summary if sides.is_first_to_end(tap) else None)
         del self._taps[tap.id]
         self._means.send(tap.worker, link.Forget(tap.slot, tap.recording_id), ())
         self._places.leave(tap)

@@ -212,6 +212,8 @@ class Tap:
     ending: str | None = None
     outcome: str | None = None
     problem: Problem | None = None
+    channel: int = 0  # of the recording
+    sides: tuple["Tap", ...] = field(default=(), compare=False, repr=False)  # all of a stereo recording, itself too
 
     @property
     def paused(self) -> bool:

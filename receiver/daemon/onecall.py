@@ -110,8 +110,8 @@ def _wish(settings: Settings, asked: Asked, call: Call) -> Wish:
     taps = settings.taps
     return Wish(
         law=law_of(taps.codec, settings.media.opus_payload_type), ptime=taps.ptime_ms, direction=asked.direction,
-        layout="mono", labels={}, policy=settings.media.source, announced=None, source=None, call_id=call.call_id,
-        node_id=call.node_id, own=True,
+        labels={}, layout=taps.layout if asked.direction == "both" else "mono",
+        policy=settings.media.source, announced=None, source=None, call_id=call.call_id, node_id=call.node_id, own=True,
     )  # fmt: skip
 
 

@@ -155,8 +155,9 @@ class Recorder:
     # --- what the crew asks and tells
 
     def living(self, worker: int) -> dict[str, int]:
-        """Which recordings of an earlier process go on."""
-        return {tap.recording_id: tap.slot for tap in self.roster.living() if tap.worker == worker}
+        """Which taps of an earlier process go on."""
+        mine = (tap for tap in self.roster.living() if tap.worker == worker)
+        return {link.tap_name(tap.recording_id, tap.channel): tap.slot for tap in mine}
 
     def keys(self, worker: int) -> dict[str, Key]:
         """SRTP keys of what lives."""

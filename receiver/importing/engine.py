@@ -38,10 +38,10 @@ RINGS: Final = 1 << 28
 
 @dataclass
 class _Open:
-    """A recording under way."""
+    """A recording under way; its parts by what they are beside its own (rule A12), which is 0."""
 
     draft: Draft
-    part: Part
+    parts: dict[int, Part]
     notes: list[Any] = field(default_factory=list)
 
 
@@ -71,7 +71,7 @@ class Engine:
         part = Part.create(self._files, PartKey(draft.recording_id, 0, 0, 0))
         self._taps.open(slot, Wanted(draft.recording_id, port, Policy.EXACT, source, False), row, now_ns)
         self._state.commit()
-        self._open[slot] = _Open(draft, part)
+        self._open[slot] = _Open(draft, {0: part})
         return True
 
     def step(self, datagrams: Datagrams, now_ns: int, wall_offset_ns: int) -> None:
@@ -109,17 +109,27 @@ class Engine:
         one, picture = self._open.pop(slot), self._taps.picture(slot)
         heard = bool(picture.tap["first_ns"])
         notes = np.array(one.notes, NOTE) if one.notes else np.empty(0, NOTE)
+        rows = self._taps.rows(slot)
+        edges = self._state.live.rows["edge"][rows].tolist()
+        anchors = story.anchors(self._state, rows)
+        further: list[int] = self._state.live.rows["further"][rows].tolist()
+        of_each = [story.own(notes, number) for number in further]
         facts = finishing.Facts(
-            draft=one.draft, parts=(one.part.key,),
-            frames=(self._pipeline.timeline.frame(int(picture.tap["row"]), int(picture.row["edge"])) if heard else 0,),
-            anchor_frame=self._horizon, anchor_ns=int(picture.row["anchor_wall_ns"]) if heard else None,
+            draft=one.draft, parts=tuple(self._part(one, number).key for number in further),
+            frames=tuple(map(self._pipeline.timeline.frame, rows, edges)) if heard else (0,),
+            anchor_frame=self._horizon, anchor_ns=story.earliest(anchors), anchors=anchors,
             first_packet_ns=int(picture.tap["first_wall_ns"]) if heard else None, ended_ns=wall_ns, ending=ending,
-            channels=(told(story.channel(picture, notes, one.draft.channels[0])),),
-            stretches=tuple(story.stretches(notes)), dtmf=story.digits(notes), noise=story.noises(notes),
-            faults=(*story.faults(picture, len(notes)), *faults),
-            problem=story.nothing(picture),
+            channels=tuple(
+                told(story.channel(picture, notes, one.draft.channels[0], row if k else None))
+                for k, row in enumerate(rows)
+            ),
+            stretches=tuple(each for k, these in enumerate(of_each) for each in story.stretches(these, k)),
+            dtmf=tuple(digit for k, these in enumerate(of_each) for digit in story.digits(these, k)),
+            noise=tuple(level for k, these in enumerate(of_each) for level in story.noises(these, k)),
+            faults=(*story.faults(picture, len(notes)), *faults), problem=story.nothing(picture),
         )  # fmt: skip
-        one.part.close()
+        for part in one.parts.values():
+            part.close()
         self._taps.forget(slot)
         self._state.commit()
         return self._finishers.submit(self._finish, facts)
@@ -133,7 +143,8 @@ class Engine:
         """Wait for what is on its way and let go of the rest; what lies in spool then is for rule C5."""
         self._finishers.shutdown()
         for one in self._open.values():
-            one.part.close()
+            for part in one.parts.values():
+                part.close()
         self._open.clear()
 
     # -- inside
@@ -145,12 +156,19 @@ class Engine:
         self._state.commit()
         self._write_logs()
         for tap, row, start, stop in spans:
-            part = self._open[tap].part
+            part = self._part(self._open[tap], int(self._state.live.rows["further"][row]))
             for block in self._drain.cut(tap, row, start, stop).blocks:
                 part.write(part.octet_of(block.frame), (block.samples,))
             self._state.written[row] = self._state.committed[row] = stop
             self._drain.give_back(row)
         self._state.commit()  # room that was cleared counts from now on
+
+    def _part(self, one: _Open, further: int) -> Part:
+        """Where a row of a recording goes; one beside its own (rule A12) is made when the first of it is ripe."""
+        if further not in one.parts:
+            key = one.parts[0].key._replace(channel=further)
+            one.parts[further] = Part.create(self._files, key)
+        return one.parts[further]
 
     def _write_logs(self) -> None:
         """What came after its block, and what the recording must tell of itself."""
@@ -159,7 +177,8 @@ class Engine:
             self._patches += 1
             one = self._open.get(int(patch["tap"]))
             if one is not None:
-                one.part.write(one.part.octet_of(int(patch["frame"])), (patch["samples"][: int(patch["count"])],))
+                part = self._part(one, int(patch["further"]))
+                part.write(part.octet_of(int(patch["frame"])), (patch["samples"][: int(patch["count"])],))
         for record in journal.notes_since(self._notes):
             self._notes += 1
             one = self._open.get(int(record["tap"]))

@@ -62,18 +62,19 @@ def rebuild(ledger: Ledger, directory: Path, now_ns: int) -> Found:
         except (OSError, ValueError):
             unreadable += 1
             continue
-        row = TapRow(
-            id=draft.tap_id,
-            recording_id=draft.recording_id,
-            state="listening",
-            call_id=draft.call_id or None,
-            node_id=draft.node_id or None,
-            labels=draft.labels,
-            direction=draft.direction or None,
-            layout=draft.layout or None,
-            requested_ns=unix_ns(draft.requested_at) or now_ns,
-        )
-        taps += ledger.ask(row, known=True)
+        for tap_id, party in draft.parties.items():
+            row = TapRow(
+                id=tap_id,
+                recording_id=draft.recording_id,
+                state="listening",
+                call_id=draft.call_id or None,
+                node_id=draft.node_id or None,
+                labels=draft.labels,
+                direction=party,
+                layout=draft.layout or None,
+                requested_ns=unix_ns(draft.requested_at) or now_ns,
+            )
+            taps += ledger.ask(row, known=True)
     return Found(recordings, taps, unreadable)
 
 

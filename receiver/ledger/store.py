@@ -102,6 +102,12 @@ class Ledger:
         )
         return done.rowcount == 1
 
+    def ask_all(self, taps: Iterable[TapRow]) -> None:
+        """Write down the taps of one recording, all or none."""
+        with _Transaction(self._base):
+            for tap in taps:
+                self.ask(tap)
+
     def note(self, notes: Iterable[Note]) -> None:
         """Write down how far taps got. One that has its outcome is left as it is."""
         with _Transaction(self._base):
@@ -268,7 +274,8 @@ def _recording(row: sqlite3.Row) -> RecordingRow:
 
 
 def _from_summary(tap_id: str, summary: Summary, ended_ns: int) -> TapRow:
-    codec: Sequence[Any] = [each.get("codec") for each in summary.channels if each.get("tap_id", tap_id) == tap_id]
+    mine: Sequence[Any] = [each for each in summary.channels if each.get("tap_id", tap_id) == tap_id]
+    party = mine[0].get("party") if mine and len(summary.tap_ids) > 1 else summary.direction
     return TapRow(
         id=tap_id,
         recording_id=summary.recording_id,
@@ -276,9 +283,9 @@ def _from_summary(tap_id: str, summary: Summary, ended_ns: int) -> TapRow:
         call_id=summary.call_id or None,
         node_id=summary.node_id or None,
         labels=summary.labels,
-        direction=summary.direction or None,
+        direction=party or None,
         layout=summary.layout or None,
-        codec=codec[0] if codec else None,
+        codec=mine[0].get("codec") if mine else None,
         requested_ns=unix_ns(summary.requested_at) or ended_ns,
         receiving_ns=unix_ns(summary.first_packet_at),
     )

@@ -43,7 +43,10 @@ class Carry:
         carried = [_plain(live.streams, stream) | _plain(live.streams_aside, stream) for stream in streams]
         for stream in carried:
             stream["row"] = numbers.get(stream["row"], NOBODY)
-        told = {"tap": tap, "rows": [self._row(row) for row in rows], "streams": carried}
+        carried_rows = [self._row(row) for row in rows]
+        for each in carried_rows:
+            each["stream"] = order.get(each["stream"], NOBODY) if each["further"] else NOBODY
+        told = {"tap": tap, "rows": carried_rows, "streams": carried}
         return told | {"context": _plain(live.contexts, slot)} if tap["suite"] else told
 
     def unpack(self, slot: int, carried: Carried, rows: Sequence[int]) -> None:
@@ -70,6 +73,8 @@ class Carry:
         now.taps["stream"][slot] = _chosen(streams, carried["tap"]["stream"])
         for row, told in zip(rows, carried["rows"], strict=True):
             self._put_row(slot, row, told)
+        for row, told in zip(rows, carried["rows"], strict=True):
+            now.rows["stream"][row] = _chosen(streams, told.get("stream", NOBODY))
         for stream, told in zip(streams, carried["streams"], strict=True):
             state.wipe("streams", stream)
             _fill(now.streams, stream, told)

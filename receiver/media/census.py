@@ -11,6 +11,7 @@ from receiver.media.columns import Role
 from receiver.media.state import PACKED, SOUND, State
 
 NOBODY = -1
+MOST_LIVE = 4  # SSRCs of a tap that are alive at once (rule A12): each has a row
 
 
 class Census:
@@ -29,6 +30,14 @@ class Census:
         self._read()
         found: list[int] = np.flatnonzero(self._tap_of == tap).tolist()
         return found
+
+    def further(self, tap: int) -> list[int]:
+        """The rows of a tap that are channels beside its own (rule A12), in the order in which they came to be so."""
+        rows = self._state.now.rows
+        if not self._state.now.taps["further"][tap]:
+            return []
+        found = np.flatnonzero((rows["tap"] == tap) & (rows["further"] > 0)).tolist()
+        return sorted(found, key=lambda row: int(rows["further"][row]))
 
     def enrol(self, tap: int) -> int:
         """A free stream, now the tap's; −1: none is left. What became free in this turn stays free until the next."""

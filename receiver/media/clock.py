@@ -152,8 +152,9 @@ class Clock:
         if record["role"] == Role.LIVE:
             frame = self._timeline.frame(int(record["row"]), position)
             self._journal.note(
-                int(record["tap"]), NoteKind.EPOCH, ssrc=record["ssrc"], frame=frame, timestamp=timestamp % (1 << 32),
-                wall_ns=wall_ns, frames=absent, source=record["source"], law=record["law"],
+                int(record["tap"]), NoteKind.EPOCH, int(record["row"]), ssrc=record["ssrc"], frame=frame,
+                timestamp=timestamp % (1 << 32), wall_ns=wall_ns, frames=absent, source=record["source"],
+                law=record["law"],
             )  # fmt: skip
 
     def landing(self, row: int, target: int) -> tuple[int, int]:

@@ -5,7 +5,6 @@ from one source (RFC 3550); a **row** is a ring of samples, the timeline that st
 channel's part. A tap has one row that is drained; a stream on probation has a row of its own. Positions are samples on
 a row's ring and never jump; the *frame* of a position in the part is ``position + shift``, and the shift grows at a
 *splice*, where time went on and no sample came (rules A7, A10, A11, A17).
-
 What must survive a worker is a column here, or can be derived from the parts (rule K8). What the ordinary path does
 not look at lies beside it in tables of its own, the **asides** of taps and streams: records are copied whole with each
 turn, and how far apart they lie is most of what they cost.
@@ -152,6 +151,8 @@ TAP = np.dtype(
         ("segment_before", "i8"),  # where the segment before it began
         ("buried", STATISTICS),  # sums of the streams whose own record is free again
         ("verdicts", "i8", (VERDICTS,)),
+        ("channel", "i4"),  # of the recording, which may have others from other taps
+        ("further", "i4"),  # rows beside its own that became channels (rule A12)
         ("suite", "u1"),  # wire.srtp.Suite; 0: plain RTP
         ("opus", "u1"),  # the payload type that was announced for Opus; 0: a tap of G.711
     ],
@@ -304,6 +305,10 @@ ROW = np.dtype(
         ("transit", "i8"),  # least transit of the last stream that was retired from it
         ("anchor_ns", "i8"),  # monotonic arrival of the first packet, whose position is the horizon (rule A2)
         ("anchor_wall_ns", "i8"),
+        ("further", "i4"),  # rule A12: which channel of its tap it is beside the tap's own row; 0: that, or probation
+        ("stream", "i4"),  # of a further one: the latest stream
+        ("segment_frame", "i8"),  # of a further one, as the tap's (rule C7)
+        ("segment_before", "i8"),
         ("reference", "i8"),  # arrival − frame, samples, of the least delayed packet at the last epoch's beginning
         ("packed", "u1"),  # 1: its octets are those of Opus packets, its samples only marks (`media.packets`)
     ],
@@ -324,8 +329,8 @@ WORLD = np.dtype(
     ],
     align=True,
 )
-
-PATCH = np.dtype([("tap", "i4"), ("count", "i4"), ("frame", "i8"), ("samples", "i2", (LONGEST_PACKET,))], align=True)
+_SAMPLES = ("samples", "i2", (LONGEST_PACKET,))
+PATCH = np.dtype([("tap", "i4"), ("count", "i4"), ("frame", "i8"), _SAMPLES, ("further", "i4")], align=True)
 """One packet that came after its block was cut off (rule K6)."""
 
 NOTE = np.dtype(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from receiver.media.block import Block
 from receiver.media.columns import CLOCK_RATE, LONGEST_PACKET, NS_PER_SAMPLE, TapState
 from receiver.media.packets import Parcel
-from receiver.media.state import State
+from receiver.media.state import Columns, State
 from receiver.media.timeline import Timeline
 
 Ints = NDArray[np.int64]
@@ -45,6 +45,12 @@ class Drain:
         now = self._state.now
         taps = taps[(now.taps["first_ns"][taps] > 0) & (now.taps["row"][taps] >= 0)]
         row, stream = now.taps["row"][taps].astype(np.int64), now.taps["stream"][taps]
+        heard_ns = now.taps["heard_ns"][taps]
+        further = self._further(now, taps)
+        if further.size:  # rule A12: rare
+            also = now.rows["stream"][further]
+            taps, row = np.concatenate((taps, now.rows["tap"][further])), np.concatenate((row, further))
+            stream, heard_ns = np.concatenate((stream, also)), np.concatenate((heard_ns, now.streams["heard_ns"][also]))
         edge = now.rows["edge"][row]
         if ending:
             upto = edge.copy()
@@ -57,7 +63,7 @@ class Drain:
                 # Where a full ring kept us from reading, nobody knows whether something came
                 full = edge + RESERVE >= now.rows["freed"][row] + self._state.shape.window
                 unread = packed & full
-            still = (now_ns - now.taps["heard_ns"][taps] > wait * NS_PER_SAMPLE) & ~unread
+            still = (now_ns - heard_ns > wait * NS_PER_SAMPLE) & ~unread
             upto = np.where(still, edge, edge - wait)
             waits = (stream >= 0) & (now.streams["run_packets"][stream] > 0)
             upto[waits] = np.minimum(upto[waits], now.streams["run_position"][stream[waits]])
@@ -75,6 +81,17 @@ class Drain:
         playout[rows] = upto
         return spans
 
+    def rows(self, taps: Ints) -> Ints:
+        """All rows of these taps that are handed on, of the committed turn."""
+        live = self._state.live
+        return np.concatenate((live.taps["row"][taps].astype(np.int64), self._further(live, taps)))
+
+    @staticmethod
+    def _further(columns: Columns, taps: Ints) -> Ints:
+        """The rows of taps beside their own (rule A12)."""
+        found = np.flatnonzero(columns.rows["further"])
+        return found[np.isin(columns.rows["tap"][found], taps)] if found.size else found
+
     def cut(self, tap: int, row: int, start: int, stop: int) -> Cut:
         """The blocks of [start, stop); committed turns only."""
         if self._state.live.rows["packed"][row]:
@@ -86,7 +103,8 @@ class Drain:
         live = self._state.live
         heard = (live.taps["first_ns"] > 0) & (live.taps["row"] >= 0)
         taps = np.flatnonzero(heard & (live.taps["state"] != TapState.FREE))
-        rows = live.taps["row"][taps]
+        rows, further = live.taps["row"][taps].astype(np.int64), self._further(live, taps)
+        taps, rows = np.concatenate((taps, live.rows["tap"][further])), np.concatenate((rows, further))
         behind = self._state.written[rows] < live.rows["playout"][rows]
         return [
             self.cut(tap, row, int(self._state.written[row]), int(live.rows["playout"][row]))
@@ -114,6 +132,12 @@ class Drain:
         now = self._state.now
         row, stream = now.taps["row"][taps].astype(np.int64), now.taps["stream"][taps].astype(np.int64)
         free = np.maximum(now.rows["freed"][row] + self._state.shape.window - now.rows["edge"][row] - RESERVE, 0)
+        further = self._further(now, taps)
+        if further.size:  # rule A12: the fullest of a tap's rows counts
+            at = np.searchsorted(taps, now.rows["tap"][further], sorter=np.argsort(taps))
+            at = np.argsort(taps)[at]
+            left = now.rows["freed"][further] + self._state.shape.window - now.rows["edge"][further] - RESERVE
+            np.minimum.at(free, at, np.maximum(left, 0))
         longest = np.where(stream >= 0, np.maximum(now.streams["longest"][stream], CLOCK_RATE // 100), CLOCK_RATE // 50)
         most = np.maximum(free // LONGEST_PACKET, np.minimum(free // longest, USUAL_PACKETS))
         return np.where(now.taps["first_ns"][taps] > 0, np.minimum(most, MOST_PACKETS), MOST_PACKETS)

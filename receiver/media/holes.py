@@ -209,7 +209,7 @@ class Holes:
         frame = self._timeline.frame(row, begin)
         if self._may_note(tap, self._timeline.frame(row, end)):
             frames = self._timeline.frame(row, end) - frame
-            self._journal.note(tap, NoteKind.STRETCH, ssrc=record["ssrc"], frame=frame, frames=frames)
+            self._journal.note(tap, NoteKind.STRETCH, row, ssrc=record["ssrc"], frame=frame, frames=frames)
 
     def _may_note(self, tap: int, frame: int) -> bool:
         """A sender whose timestamps tremble makes a hole of every packet: so many are told, the rest counts as loss.

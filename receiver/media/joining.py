@@ -7,7 +7,7 @@ Samples are copied from a candidate's row to the tap's, never moved, for the sam
 import numpy as np
 
 from receiver.media import lines
-from receiver.media.census import NOBODY, Census
+from receiver.media.census import MOST_LIVE, NOBODY, Census
 from receiver.media.clock import MARGIN, Clock, Packet
 from receiver.media.columns import FAR, NoteKind, Role
 from receiver.media.holes import Holes
@@ -81,11 +81,40 @@ class Joining:
             self._clock.note(stream, timestamp + int(record["offset"]), timestamp, wall_ns)
         self._clock.holes.settle(stream)
 
-    def join(self, stream: int, tap: int) -> Verdict:
-        """Rules A11, B5: go on in the tap's row, anchored by arrival. Not ACCEPTED: no room or no epoch is left now."""
+    def beside(self, stream: int, tap: int, silent_since_ns: int) -> Verdict:
+        """Rule A12: a candidate that speaks while others do. It goes on in a further row whose stream fell silent, else
+        its own row becomes one. CROWDED: so many live already."""
+        now = self._state.now
+        record = now.streams[stream]
+        row = int(record["row"])
+        if not lines.spoken(record):
+            return Verdict.PROBATION
+        for other in self.census.further(tap):
+            if now.streams["heard_ns"][now.rows["stream"][other]] < silent_since_ns:
+                verdict = self.join(stream, tap, other)
+                if verdict == Verdict.ACCEPTED:
+                    return verdict
+        if now.taps["further"][tap] >= MOST_LIVE - 1:
+            return Verdict.CROWDED
+        self._state.touch("taps", tap)
+        self._state.touch("rows", row)
+        now.taps["further"][tap] += 1
+        now.rows["further"][row], now.rows["stream"][row] = now.taps["further"][tap], stream
+        record["role"] = Role.LIVE
+        timestamp = int(record["line_timestamp"])
+        wall_ns = int(now.rows["anchor_wall_ns"][row])
+        self._clock.note(stream, timestamp + int(record["offset"]), timestamp, wall_ns)
+        self._clock.holes.settle(stream)
+        return Verdict.ACCEPTED
+
+    def join(self, stream: int, tap: int, further: int | None = None) -> Verdict:
+        """Rules A11, B5: go on in the tap's row (or a ``further`` one), anchored by arrival. Not ACCEPTED: no room or
+        no epoch is left now."""
         now = self._state.now
         record = now.streams[stream]
         row, mine, old = int(now.taps["row"][tap]), int(record["row"]), int(now.taps["stream"][tap])
+        if further is not None:
+            row, old = further, int(now.rows["stream"][further])
         if not lines.spoken(record):
             return Verdict.PROBATION
         low, high = int(now.rows["low"][mine]), int(now.rows["edge"][mine])
@@ -108,6 +137,8 @@ class Joining:
             self.retire(old, edge + MARGIN if more else start)
         self._timeline.move(mine, low, high, row, start - low)
         now.rows["edge"][row], now.rows["tap"][mine] = start + high - low, NOBODY
+        if further is not None:
+            now.rows["stream"][row] = stream
         self._shift(stream, row, start - low)
         record["role"], record["begin"] = Role.LIVE, edge + MARGIN if more else edge
         timestamp = int(record["line_timestamp"])
@@ -154,8 +185,9 @@ class Joining:
         record = self._state.now.streams[stream]
         tap, statistics = int(record["tap"]), record["statistics"]
         self._journal.note(
-            tap, NoteKind.STREAM, ssrc=record["ssrc"], law=record["law"], source=record["source"], statistics=statistics
-        )
+            tap, NoteKind.STREAM, int(record["row"]), ssrc=record["ssrc"], law=record["law"], source=record["source"],
+            statistics=statistics,
+        )  # fmt: skip
         self._state.touch("taps", tap)
         buried = self._state.now.taps["buried"][tap]
         for field in BURIED:

@@ -20,7 +20,7 @@ class Journal:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def patch(self, tap: int, frame: int, sound: NDArray[np.int16]) -> bool:
+    def patch(self, tap: int, frame: int, sound: NDArray[np.int16], further: int = 0) -> bool:
         """Log one packet that came after its block; False, and counted, when the log is full."""
         state = self._state
         head = int(state.now.world["patches"][0])
@@ -28,13 +28,14 @@ class Journal:
             state.now.world["patch_full"] += 1
             return False
         record = state.patch_log[head % state.patch_log.size]
-        record["tap"], record["frame"], record["count"] = tap, frame, sound.size
+        record["tap"], record["frame"], record["count"], record["further"] = tap, frame, sound.size, further
         record["samples"][: sound.size] = sound
         state.now.world["patches"] = head + 1
         return True
 
-    def note(self, tap: int, kind: NoteKind, **fields: Any) -> None:
-        """Log one note about a tap's recording; on a full log the newest are dropped, and the tap says so."""
+    def note(self, tap: int, kind: NoteKind, row: int | None = None, **fields: Any) -> None:
+        """Log one note about a tap's recording; on a full log the newest are dropped, and the tap says so. ``row``
+        tells of which of the tap's channels."""
         state = self._state
         head = int(state.now.world["notes"][0])
         state.touch("taps", tap)
@@ -45,6 +46,7 @@ class Journal:
         slot["tap"], slot["index"] = tap, state.now.taps["notes"][tap]
         slot["note"] = np.zeros((), slot["note"].dtype)
         slot["note"]["kind"] = kind
+        slot["note"]["channel"] = 0 if row is None else state.now.rows["further"][row]
         for name, value in fields.items():
             slot["note"][name] = value
         state.now.taps["notes"][tap] += 1

@@ -180,13 +180,14 @@ class Keys:
             self._state.now.taps["flaws"][tap] |= Flaw.NOTES_LOST
             return
         self._journal.note(
-            tap, NoteKind.KEY, ssrc=record["ssrc"], frame=key["frame"], frames=key["duration"],
+            tap, NoteKind.KEY, int(record["row"]), ssrc=record["ssrc"], frame=key["frame"], frames=key["duration"],
             timestamp=key["timestamp"], value=key["event"],
         )  # fmt: skip
 
     def _tell_noise(self, record: Any, aside: Any, frame: int, level: int) -> None:
         if self._may_note(aside):
-            self._journal.note(int(record["tap"]), NoteKind.NOISE, ssrc=record["ssrc"], frame=frame, value=level)
+            tap, row = int(record["tap"]), int(record["row"])
+            self._journal.note(tap, NoteKind.NOISE, row, ssrc=record["ssrc"], frame=frame, value=level)
 
     @staticmethod
     def _may_note(aside: Any) -> bool:

@@ -287,10 +287,12 @@ class Pipeline:
         record = self.state.now.streams[stream]
         tap = int(record["tap"])
         frame = self.timeline.frame(row, position)
+        further = int(self.state.now.rows["further"][row])
+        begun = self.state.now.rows["segment_frame"][row] if further else self.state.now.taps["segment_frame"][tap]
         if record["opus"]:  # its decoder has gone past it
             turn.verdict[at] = Verdict.LATE_LOST
             self._lose(stream, Verdict.LATE_LOST)
-        elif frame >= self.state.now.taps["segment_frame"][tap] and self.journal.patch(tap, frame, sound):
+        elif frame >= begun and self.journal.patch(tap, frame, sound, further):
             record["statistics"]["late"] += 1
             self.timeline.patch(row, position, sound)
         else:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from receiver.media import lines
 from receiver.media.address import NOWHERE, Source
+from receiver.media.beside import Beside
 from receiver.media.clock import SLACK, Clock, Packet
 from receiver.media.columns import ADDRESS, FAR, NS_PER_SAMPLE, Flaw, NoteKind, Policy, Role, TapState, Trust
 from receiver.media.joining import Joining
@@ -49,7 +50,7 @@ class Claim(NamedTuple):
 
 class News(NamedTuple):
     """Something that the worker acts on or tells: receiving, source_changed, source_conflict, silent, epoch, dtmf,
-    unknown_payload_type."""
+    unknown_payload_type, second_ssrc."""
 
     tap: int
     event: str
@@ -79,7 +80,7 @@ class Sources:
     def __init__(self, state: State, journal: Journal, clock: Clock, joining: Joining, allow: list[str]) -> None:
         self._state, self._journal, self._clock, self._joining = state, journal, clock, joining
         self._networks = [ipaddress.ip_network(network, strict=False) for network in allow]
-        self._wait_ns = clock.horizon * NS_PER_SAMPLE
+        self._beside = Beside(state, joining, clock.horizon * NS_PER_SAMPLE)
         self.news: list[News] = []
 
     # -- matching
@@ -131,10 +132,11 @@ class Sources:
         highest, newest = int(record["statistics"]["highest_sequence"]), int(record["timestamp"])
         moved = widen(highest, packets.sequence16, 16) - highest
         timestamp = lines.widened(record, newest, packets.timestamp32)
-        if record["role"] == Role.LIVE:  # an outage of the network: both went on, and not for longer than it took
-            passed = (packets.arrival_ns - int(record["arrival_ns"])) // NS_PER_SAMPLE
-            return np.asarray((moved > 0) & (np.abs(timestamp - newest - passed) < SLACK))
         near = np.abs(moved) < FAR_SEQUENCE
+        if record["role"] == Role.LIVE:  # an outage of the network: both went on, and not for longer than it took
+            beside = self._state.now.taps["stream"][record["tap"]] != stream  # rule A12: nobody matched it before
+            passed = (packets.arrival_ns - int(record["arrival_ns"])) // NS_PER_SAMPLE
+            return np.asarray(((moved > 0) & (np.abs(timestamp - newest - passed) < SLACK)) | (near & beside))
         if record["role"] == Role.PAST:
             near &= lines.spoken(record) & (timestamp + int(record["offset"]) + packets.size <= int(record["limit"]))
         return np.asarray(near)
@@ -256,11 +258,10 @@ class Sources:
         if not record["first_ns"] or now.rows["low"][record["row"]] == FAR:
             self._joining.begin(stream, tap)
         else:
-            old = int(record["stream"])
-            if old >= 0 and not last_call and now_ns - int(now.streams["heard_ns"][old]) < self._wait_ns:
-                return Verdict.PROBATION
-            verdict = self._joining.join(stream, tap)
-            if verdict != Verdict.ACCEPTED:
+            verdict, beside = self._beside.take_over(stream, tap, before == source, now_ns, last_call)
+            if beside and verdict == Verdict.ACCEPTED:
+                self._say(tap, "second_ssrc", source)
+            if beside or verdict != Verdict.ACCEPTED:
                 return verdict
         record["stream"], record["trust"], record["source"] = stream, claim.trust, tuple(source)
         record["heard_ns"] = max(int(record["heard_ns"]), int(now.streams["heard_ns"][stream]))
@@ -328,7 +329,7 @@ class Sources:
             streams["run_packets"][still] = 0
 
     def _give_up(self, stream: int) -> None:
-        """A candidate's time is over. If it was a second SSRC of the source itself, that must be known (rule A12)."""
+        """A candidate's time is over. If it was one more SSRC of the source itself (rule A12), that must be known."""
         record = self._state.now.streams[stream]
         tap = int(record["tap"])
         taps = self._state.now.taps
@@ -340,8 +341,8 @@ class Sources:
 
     def pressed(self, keys: list[Pressed]) -> None:
         """Tell of keys."""
-        taps = self._state.now.taps
-        self.news += [News(key.tap, "dtmf", Source.read(taps["source"][key.tap]), key) for key in keys]
+        sources = self._state.now.taps["source"]
+        self.news += [News(key.tap, "dtmf", Source.read(sources[key.tap]), key) for key in keys]
 
     def _say(self, tap: int, event: str, source: Source) -> None:
         self.news.append(News(tap, event, source))

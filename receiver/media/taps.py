@@ -3,8 +3,9 @@
 Who wants to know what a tap was asks ``picture``; it reads the committed columns only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,26 +28,31 @@ class Damage(IntEnum):
 
 
 class Wanted(NamedTuple):
-    """What a tap was opened with. ``announced`` with port 0 means any port of that address. ``opus``: the payload type
-    that was announced for it; 0: G.711."""
+    """What a tap was opened with. ``announced`` with port 0 means any port of that address; ``channel`` is the one of
+    its recording that it is. ``opus``: the payload type that was announced for it; 0: G.711."""
 
     recording: str
     port: int
     policy: Policy
     announced: Source
     held: bool
+    channel: int = 0
     suite: int = 0  # wire.srtp.Suite; 0: plain RTP
     opus: int = 0
 
 
 class Picture(NamedTuple):
     """A finished tap as columns: its own record and aside, its row, and the streams that were not buried yet, oldest
-    first."""
+    first.
+
+    ``further`` are the rows beside its own (rule A12), by their numbers.
+    """
 
     tap: Any
     row: Any
     streams: list[Any]
     aside: Any = None
+    further: Mapping[int, Any] = MappingProxyType({})
 
 
 class Taps:
@@ -77,7 +83,8 @@ class Taps:
         record = self._state.now.taps[tap]
         record["recording"], record["port"] = wanted.recording, wanted.port
         record["policy"], record["announced"] = wanted.policy, tuple(wanted.announced)
-        record["stream"], record["row"], record["suite"] = -1, row, wanted.suite
+        record["stream"], record["row"], record["channel"] = -1, row, wanted.channel
+        record["suite"] = wanted.suite
         self._state.wipe("contexts", tap)
         record["state"] = TapState.HELD if wanted.held else TapState.OPEN
         record["answered_ns"] = record["ticked_ns"] = now_ns
@@ -89,6 +96,12 @@ class Taps:
         """Where this recording stands in this slot; FREE also where another one has it."""
         record = self._state.live.taps[tap]
         return TapState(int(record["state"])) if record["recording"] == recording.encode() else TapState.FREE
+
+    def of(self, recording: str) -> list[int]:
+        """The taps that a recording has, by their channels."""
+        taps = self._state.live.taps
+        mine = np.flatnonzero((taps["recording"] == recording.encode()) & (taps["state"] != TapState.FREE))
+        return sorted(mine.tolist(), key=lambda tap: int(taps["channel"][tap]))
 
     def answer(self, tap: int, announced: Source | None, now_ns: int) -> None:
         """Rule B1: the relay's answer is there; the socket is read from now on."""
@@ -111,6 +124,16 @@ class Taps:
         record["segment_before"] = record["segment_frame"]
         record["segment_frame"] = frame
 
+    def roll_further(self, row: int, frame: int) -> None:
+        """The same for one of its channels beside its own (rule A12)."""
+        self._state.touch("rows", row)
+        record = self._state.now.rows[row]
+        record["segment_before"], record["segment_frame"] = record["segment_frame"], frame
+
+    def rows(self, tap: int) -> list[int]:
+        """Those that are handed on, in the present turn: its own, then further ones."""
+        return [int(self._state.now.taps["row"][tap]), *self._joining.census.further(tap)]
+
     def blame(self, tap: int, flaw: int) -> None:
         """Note why this tap cannot be ``complete``: a `Flaw` or a `Damage`."""
         self._state.touch("taps", tap)
@@ -129,5 +152,7 @@ class Taps:
         row = live.rows[int(record["row"])].copy()
         mine = np.flatnonzero((live.streams["tap"] == tap) & (live.streams["role"] >= Role.LIVE))
         streams: list[Records] = [live.streams[s].copy() for s in mine]
+        further = {row: live.rows[row].copy() for row in np.flatnonzero(live.rows["tap"] == tap).tolist()}
+        beside = {number: each for number, each in further.items() if each["further"]}
         oldest_first = sorted(streams, key=lambda stream: int(stream["born_ns"]))
-        return Picture(record, row, oldest_first, live.taps_aside[tap].copy())
+        return Picture(record, row, oldest_first, live.taps_aside[tap].copy(), beside)

@@ -4,8 +4,9 @@
 puts what was cut off into files, ``decoding`` has Opus decoded before; ``keeping`` decides when that is durable,
 ``mishaps`` what if the disk refuses.
 ``starting`` and ``closing`` are the two ends of a recording, ``rolling`` its middle, ``story`` tells what the columns
-know of it, ``errands`` does what takes long. ``recovery`` takes up what a dead worker left, ``desk`` answers the link
-in the words of ``orders``, ``reports`` speaks once a second, ``process`` puts it all together.
+know of it, ``voices`` which channels it has, ``errands`` does what takes long. ``recovery`` takes up what a dead worker
+left, ``desk`` answers the link in the words of ``orders``, ``reports`` speaks once a second, ``process`` puts it all
+together.
 
 Rooms never call backwards; only this one knows net, media and archive. It never imports aiohttp, ``control``, ``api``.
 """

@@ -8,14 +8,15 @@ from typing import Final
 import numpy as np
 
 from receiver.archive import finish as finishing
+from receiver.archive import names
 from receiver.archive.files import Files
-from receiver.archive.names import PartKey
+from receiver.archive.names import MOST_TAPS, PartKey
 from receiver.archive.sidecar import Draft, Ending, Problem, Sidecar
 from receiver.media.columns import Flaw, TapState
 from receiver.media.state import State
 from receiver.media.taps import Picture, Taps
 from receiver.media.timeline import Timeline
-from receiver.worker import interludes, story
+from receiver.worker import interludes, story, voices
 from receiver.worker.errands import Errands
 from receiver.worker.intake import Intake, Slots, clocks
 from receiver.worker.keeping import Keeping
@@ -29,14 +30,18 @@ ROOM_S: Final = 0.05
 
 @dataclass(frozen=True)
 class End:
-    """What is known of a recording when its last block is queued. ``frames``: one past its last one, in the row."""
+    """What is known of a recording when its last block is queued. By tap: ``pictures``; by channel: ``rows``,
+    ``frames`` (one past the last one, in the part), ``anchors``."""
 
     draft: Draft
     ending: Ending
     problem: Problem | None
-    picture: Picture
+    faults: tuple[Problem, ...]
+    pictures: list[Picture]
     wall_ns: int
-    frames: int
+    rows: list[int]
+    frames: tuple[int, ...]
+    anchors: tuple[int | None, ...]
 
 
 class Closing:
@@ -50,59 +55,106 @@ class Closing:
         self._intake, self._keeping, self._taps, self._shelf = intake, keeping, taps, shelf
         self._rolling, self._errands, self._files = rolling, errands, files
 
-    async def close(self, slot: int, draft: Draft, ending: Ending, problem: Problem | None) -> Sidecar:
-        """Bring a recording to ready/. Done again after a death at any point, it ends with the same two names."""
-        if self._state.live.taps["state"][slot] != TapState.CLOSING:  # else a worker before us came so far
+    async def close(
+        self, slots: list[int], draft: Draft, ending: Ending, problem: Problem | None,
+        faults: tuple[Problem, ...] = (),
+    ) -> Sidecar:  # fmt: skip
+        """Bring a recording to ready/, whose taps these are, by their channels. Done again after a death at any point,
+        it ends with the same two names."""
+        if (self._state.live.taps["state"][slots] != TapState.CLOSING).any():  # else a worker before us came so far
             await asyncio.sleep(self._grace_s)
-            await self._read_rest(np.array([slot]))
-            self._taps.close(slot)
+            await self._read_rest(np.array(slots))
+            for slot in slots:
+                self._taps.close(slot)
             self._state.commit()
         done = await self._errands.insist("finish", finishing.finished, self._files, draft.recording_id)
         if done is None:
-            done = await self._finish(slot, draft, ending, problem)
+            done = await self._finish(slots, draft, ending, problem, faults)
         else:  # the worker before us published it and could not say so
-            await self._errands.insist("sweep", self._sweep, slot, draft.recording_id)
+            await self._errands.insist("sweep", self._sweep, slots, draft.recording_id)
         return done
 
-    async def _finish(self, slot: int, draft: Draft, ending: Ending, problem: Problem | None) -> Sidecar:
+    async def _finish(
+        self, slots: list[int], draft: Draft, ending: Ending, problem: Problem | None, faults: tuple[Problem, ...]
+    ) -> Sidecar:
         now_ns, offset_ns = clocks()
-        self._keeping.end(np.array([slot]), now_ns, now_ns + offset_ns)
+        self._keeping.end(np.array(slots), now_ns, now_ns + offset_ns)
         await self._shelf.decoded()
         self._intake.tell()  # keys that were still held
-        picture = self._taps.picture(slot)  # now: a later turn may bury streams in notes that are not written yet
-        heard = bool(picture.tap["first_ns"])
+        # now: a later turn may bury streams in notes that are not written yet
+        pictures = [self._taps.picture(slot) for slot in slots]
+        rows = voices.rows(self._state, slots)
         end = End(
-            draft, ending, problem, picture, now_ns + offset_ns,
-            frames=self._timeline.frame(int(picture.tap["row"]), int(picture.row["edge"])) if heard else 0,
+            draft, ending, problem, faults, pictures, now_ns + offset_ns, rows, tuple(map(self._frames, rows)),
+            story.anchors(self._state, rows),
         )  # fmt: skip
         await self._shelf.behind()
-        await self._rolling.rest(slot)
-        done = await self._errands.insist("finish", self._bring, end, self._shelf.taps[slot])
-        self._shelf.remove(slot).close()
+        await self._rolling.rest(slots[0])
+        done = await self._errands.insist("finish", self._bring, end, [self._shelf.taps[slot] for slot in slots])
+        for slot in slots:
+            self._shelf.remove(slot).close()
         return done
 
-    def _bring(self, end: End, shelved: Shelved) -> Sidecar:
+    def _frames(self, row: int) -> int:
+        record = self._state.live.rows[row]
+        tap = self._state.live.taps[int(record["tap"])]
+        reached = self._timeline.frame(row, int(record["edge"])) if tap["first_ns"] else int(tap["segment_frame"])
+        return reached * scale(tap)
+
+    def _bring(self, end: End, shelved: list[Shelved]) -> Sidecar:
         """In a thread."""
-        tap, row, draft = end.picture.tap, end.picture.row, end.draft
-        notes = read_notes(self._files, draft.recording_id, int(tap["notes"]))
-        heard, ticks = bool(tap["first_ns"]), scale(tap)
+        draft, pictures, ticks = end.draft, end.pictures, scale(end.pictures[0].tap)
+        keys = [shelved[side].strands[further].part.key for side, further in self._whose(end)]
+        numbers = {key.channel: number for number, key in enumerate(keys)}
+        notes = [
+            story.in_the_part(
+                read_notes(self._files, draft.recording_id, int(picture.tap["notes"]), each.part.channel), ticks
+            )
+            for picture, each in zip(pictures, shelved, strict=True)
+        ]
+        told = [(k, story.own(notes[side], further)) for k, (side, further) in enumerate(self._whose(end))]
+        heard = next((k for k, picture in enumerate(pictures) if picture.tap["first_ns"]), 0)
+        heard_ns = [int(picture.tap["first_wall_ns"]) for picture in pictures if picture.tap["first_ns"]]
+        faults = (story.faults(picture, len(mine)) for picture, mine in zip(pictures, notes, strict=True))
         facts = finishing.Facts(
-            draft=draft, parts=(shelved.part.key,), frames=(end.frames * ticks,),
-            anchor_frame=self._horizon * ticks, anchor_ns=int(row["anchor_wall_ns"]) if heard else None,
-            first_packet_ns=int(tap["first_wall_ns"]) if heard else None, ended_ns=end.wall_ns, ending=end.ending,
-            channels=(story.channel(end.picture, notes, draft.channels[0]),),
-            stretches=(*story.stretches(notes, ticks), *shelved.unwritten),
-            pauses=interludes.pauses(notes, int(tap["turns"]), end.picture.aside, ticks),
-            dtmf=story.digits(notes, ticks), noise=story.noises(notes, ticks),
-            faults=story.faults(end.picture, len(notes)), problem=end.problem or story.nothing(end.picture),
+            draft=draft, parts=tuple(keys), frames=end.frames,
+            anchor_frame=self._horizon * ticks, anchor_ns=story.earliest(end.anchors), anchors=end.anchors,
+            first_packet_ns=story.earliest(heard_ns), ended_ns=end.wall_ns, ending=end.ending,
+            channels=tuple(
+                story.channel(pictures[side], notes[side], draft.channels[side], row if further else None)
+                for row, (side, further) in zip(end.rows, self._whose(end), strict=True)
+            ),
+            stretches=tuple(
+                stretch for mine, each in zip(notes, shelved, strict=True)
+                for stretch in voices.stretches(mine, each, numbers)
+            ),
+            pauses=interludes.pauses(notes[heard], int(pictures[heard].tap["turns"]), pictures[heard].aside, ticks),
+            pauses_of=heard,
+            dtmf=tuple(digit for channel, mine in told for digit in story.digits(mine, channel)),
+            noise=tuple(level for channel, mine in told for level in story.noises(mine, channel)),
+            faults=tuple(dict.fromkeys((*end.faults, *(fault for each in faults for fault in each)))),
+            problem=end.problem or story.nothing(pictures[0]), notices=story.silent(pictures, draft),
         )  # fmt: skip
         return finishing.finish(self._files, facts)
 
-    def _sweep(self, slot: int, recording_id: str) -> None:
+    @staticmethod
+    def _whose(end: End) -> list[tuple[int, int]]:
+        """Of each channel, which of the recording's taps it is of, and the how-manieth beside its own."""
+        own = [(side, 0) for side in range(len(end.pictures))]
+        beside = {row: (side, int(each["further"])) for side, one in enumerate(end.pictures)
+                  for row, each in one.further.items()}  # fmt: skip
+        return [*own, *(beside[row] for row in end.rows[len(own) :])]
+
+    def _sweep(self, slots: list[int], recording_id: str) -> None:
         """In a thread: what a worker left in spool that died between publishing and sweeping."""
-        tap = self._state.live.taps[slot]
-        part = PartKey(recording_id, 0, int(tap["segment"]), int(tap["segment_frame"]) * scale(tap))
-        finishing.sweep(self._files, recording_id, [part.name], part.segment)
+        live, parts = self._state.live, []
+        for row in voices.rows(self._state, slots):
+            record = live.rows[row]
+            tap, further = live.taps[int(record["tap"])], int(record["further"])
+            first = int((record if further else tap)["segment_frame"]) * scale(tap)
+            parts.append(PartKey(recording_id, int(tap["channel"]) + MOST_TAPS * further, int(tap["segment"]), first))
+        left = [file for part in parts for file in (part.name, names.notes(recording_id, part.channel))]
+        finishing.sweep(self._files, recording_id, left, parts[0].segment)
 
     async def _read_rest(self, slots: Slots) -> None:
         """What the kernel still holds for a tap, also where its ring must be cleared first. A sender that goes on is
@@ -118,4 +170,5 @@ class Closing:
             else:
                 return
         if self._intake.starved.size:
-            self._taps.blame(int(slots[0]), Flaw.NO_ROOM)
+            for slot in self._intake.starved.tolist():
+                self._taps.blame(slot, Flaw.NO_ROOM)

@@ -67,7 +67,7 @@ class Decoding:
         self._orders: deque[_Order] = deque()
         self._count = 0
         self._end: Link[Decode | Drop, Decoded] | None = None
-        self._knows: dict[int, Shelved] = {}  # whose stream the present decoder has, by slot
+        self._knows: dict[int, Shelved] = {}  # whose stream the present decoder has, by row
         self._task: asyncio.Task[None] | None = None
         self._deaths = 0  # in a row, without an answer between
         self._leaving = False
@@ -98,10 +98,12 @@ class Decoding:
         """Whether something of this tap is with the decoder."""
         return any(order.cut.tap == slot for order in self._orders)
 
-    def forget(self, slot: int) -> None:
+    def forget(self, shelved: Shelved) -> None:
         """A tap is over."""
-        if self._knows.pop(slot, None) is not None and self._end is not None:
-            self._end.send(Drop(slot))
+        for row in [row for row, known in self._knows.items() if known is shelved]:
+            del self._knows[row]
+            if self._end is not None:
+                self._end.send(Drop(row))
 
     async def close(self) -> None:
         """Hang up, and wait for the process: it ends by that."""
@@ -180,13 +182,13 @@ class Decoding:
     # -- parcels
 
     def _tell(self, end: Link[Decode | Drop, Decoded], order: _Order) -> None:
-        slot, parcel = order.cut.tap, order.parcel
+        row, parcel = order.cut.row, order.parcel
         before = None
-        if self._knows.get(slot) is not order.shelved:
-            self._knows[slot] = order.shelved
+        if self._knows.get(row) is not order.shelved:
+            self._knows[row] = order.shelved
             before = self._anew(order)
         frames = [frame * TICKS for frame in parcel.frames]
-        end.send(Decode(order.number, slot, frames, parcel.packets, before))
+        end.send(Decode(order.number, row, frames, parcel.packets, before))
 
     def _anew(self, order: _Order) -> list[bytes]:
         """What a decoder must hear that takes up a recording; noted, unless it begins here."""
@@ -194,7 +196,7 @@ class Decoding:
         if start == 0 or self._shelf.taps.get(order.cut.tap) is not order.shelved:
             return []
         frame = self._timeline.frame(row, start)
-        self._journal.note(order.cut.tap, NoteKind.DECODER, frame=frame, frames=DIFFERS)
+        self._journal.note(order.cut.tap, NoteKind.DECODER, row, frame=frame, frames=DIFFERS)
         self._state.commit()
         low = max(int(self._state.cleared[row]), start - self._timeline.packets.preroll)
         return self._timeline.parcel(row, low, start).packets
@@ -230,7 +232,8 @@ class Decoding:
         log.error("packets are given up", slot=order.cut.tap, packets=len(order.parcel.packets))
         if self._shelf.taps.get(order.cut.tap) is order.shelved:
             self._taps.blame(order.cut.tap, Damage.NOT_DECODED)
-            order.shelved.unwritten.append(Stretch(begin * TICKS, frames, 0, Reason.RESTART))
+            channel = self._shelf.strand(order.cut.tap, order.cut.row).part.channel
+            order.shelved.unwritten.append(Stretch(begin * TICKS, frames, channel, Reason.RESTART))
         self._write(order, [], begin * TICKS)
 
     def _write(self, order: _Order, blocks: list[Block], silent_from: int) -> None:

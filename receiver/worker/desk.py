@@ -30,7 +30,7 @@ from receiver.worker.filters import Filters
 from receiver.worker.intake import Intake
 from receiver.worker.pausing import Pausing
 from receiver.worker.rolling import Rolling
-from receiver.worker.starting import Start, Starting
+from receiver.worker.starting import Side, Start, Starting
 
 About = link.Answer | link.Source | link.Amend | link.Pause | link.Close | link.Forget
 Fields = dict[str, str | int | float | bool | None]
@@ -50,10 +50,11 @@ class Desk:
         self._starting, self._pausing, self._rolling, self._closing = starting, pausing, rolling, closing
         self._errands, self._files, self._say = errands, files, say
         self._drafts = Drafts(errands, files)  # of the taps that are read
+        self._halves: dict[str, dict[int, tuple[link.Open, int]]] = {}  # recordings of which not all taps are there yet
         self._closings: dict[str, asyncio.Task[Sidecar]] = {}
         self._waiting: dict[str, list[About]] = {}
         self.strangers: dict[str, int] = {}
-        """Recordings that control goes on with and nobody here knows (rule D7): rule C5 ends them."""
+        """Taps that control goes on with and nobody here knows (rule D7): rule C5 ends them."""
 
     def take(self, message: link.ToWorker, descriptors: tuple[int, ...]) -> None:
         """One message of control, with the descriptors that came with it, which are ours from now on."""
@@ -74,7 +75,7 @@ class Desk:
 
     def draft(self, slot: int) -> Draft:
         """What was asked for."""
-        return self._drafts[slot]
+        return self._drafts[self._state.live.taps["recording"][slot].decode()]
 
     def happened(self, news: list[News]) -> None:
         """What media decided, for events and the log."""
@@ -93,35 +94,59 @@ class Desk:
     # -- opening
 
     def _open(self, order: link.Open, descriptor: int) -> None:
+        """One tap of a recording; it begins when all of them are there."""
+        there = self._halves.setdefault(order.recording_id, {})
+        _, before = there.pop(order.channel, (None, None))
+        if before is not None:
+            os.close(before)
+        there[order.channel] = order, descriptor
+        if len(there) >= order.channels:
+            self._begin([there[channel] for channel in sorted(there)])
+
+    def _begin(self, told: list[tuple[link.Open, int]]) -> None:
+        recording_id = told[0][0].recording_id
+        del self._halves[recording_id]
         try:
-            draft, wanted, _ = orders.draft(order, self._configure), orders.wanted(order), orders.key(order.key)
+            draft = orders.draft([order for order, _ in told], self._configure)
+            sides = tuple(Side(order, orders.wanted(order), descriptor) for order, descriptor in told)
+            for order, _ in told:
+                orders.key(order.key)
         except (ValueError, KeyError) as error:
-            return self._starting.refuse(order, descriptor, "order", error)
-        start = Start(order, draft, wanted, descriptor)
-        if self._starting.knows(order.recording_id) or order.recording_id in self.strangers:
-            os.close(descriptor)  # said twice; or it would be begun anew over what lies in spool
-        elif self._holds(order):  # after a death: the columns know it, the socket is all that was missing
-            if self._holds(order) == TapState.HELD and not order.held:
-                self._answer(order)  # the answer came while nobody was here to hear it
-            self.opened(start)
-        else:
-            self._starting.add(start)
+            for order, descriptor in told:
+                self._starting.refuse(order, descriptor, "order", error)
+            return
+        held = [side for side in sides if self._holds(side.order)]
+        strange = any(link.tap_name(recording_id, side.order.channel) in self.strangers for side in sides)
+        if not (held or strange or self._starting.knows(recording_id)):
+            return self._starting.add(Start(draft, sides))
+        for side in sides:
+            if side not in held:
+                os.close(side.descriptor)  # said twice; or it would be begun anew over what lies in spool
+            elif self._holds(side.order) == TapState.HELD and not side.order.held:
+                self._answer(side.order)  # the answer came while nobody was here to hear it
+        if held:  # after a death: the columns know it, the socket is all that was missing
+            self.opened(Start(draft, tuple(held)))
 
     def opened(self, start: Start) -> None:
-        """Rule C1 is durable and the columns are made: read the socket, and do what was said meanwhile."""
-        order = start.order
-        self._drafts.take(order.slot, start.draft)
+        """Rule C1 is durable and the columns are made: read the sockets, and do what was said meanwhile."""
+        self._drafts.take(start.draft)
+        for side in start.sides:
+            self._let_in(side)
+        self._rolling.resume(start.sides[0].order.slot, start.draft)
+        for side in start.sides:
+            self._say(link.Opened(side.order.slot, start.recording_id))
+        for message in self._waiting.pop(start.recording_id, []):
+            self.take(message, ())
+
+    def _let_in(self, side: Side) -> None:
+        order = side.order
         self._pausing.take(order)
         self._secured.trust(order.slot, orders.key(order.key))
         if order.suite is not None and order.key is None:
             self._taps.blame(order.slot, Flaw.KEY_LOST)
             self._state.commit()
-        self._intake.attach(order.slot, start.descriptor)
+        self._intake.attach(order.slot, side.descriptor)
         self._filters.attach(order.slot)
-        self._rolling.resume(order.slot, start.draft)
-        self._say(link.Opened(order.slot, order.recording_id))
-        for message in self._waiting.pop(order.recording_id, []):
-            self.take(message, ())
 
     def refused(self, message: link.Refused) -> None:
         """It will never be open: nothing that was said of it matters any more, but that it may be forgotten."""
@@ -132,9 +157,9 @@ class Desk:
 
     def _is_soon(self, message: About) -> bool:
         """Whether this is about a tap whose ``Open`` is under way, or must still come to this worker."""
-        if self._starting.knows(message.recording_id):
+        if self._starting.knows(message.recording_id) or message.recording_id in self._halves:
             return True
-        known = message.slot in self._drafts
+        known = message.recording_id in self._drafts
         return isinstance(message, link.Close) and bool(self._holds(message)) and not known
 
     # -- taps that are open
@@ -148,7 +173,8 @@ class Desk:
                 self._sources.retarget(message.slot, policy, source, time.monotonic_ns())
                 self._state.commit()
             case link.Amend() if message.recording_id not in self._closings:
-                self._drafts.change(message.slot, orders.amended(self._drafts[message.slot], message))
+                draft, channel = self._drafts[message.recording_id], self._channel(message.slot)
+                self._drafts.change(orders.amended(draft, message, channel))
             case link.Pause():
                 self._pausing.take(message)
             case link.Close():
@@ -160,8 +186,9 @@ class Desk:
         announced = Source.of(*message.announced) if message.announced else None
         self._taps.answer(message.slot, announced, time.monotonic_ns())
         self._state.commit()
-        if message.slot in self._drafts:
-            self._drafts.change(message.slot, orders.answered(self._drafts[message.slot], message.announced))
+        if message.recording_id in self._drafts:
+            draft, channel = self._drafts[message.recording_id], self._channel(message.slot)
+            self._drafts.change(orders.answered(draft, message.announced, channel))
 
     def _close(self, message: link.Close) -> None:
         closing = self._closings.get(message.recording_id)
@@ -173,9 +200,11 @@ class Desk:
 
     async def _finish(self, message: link.Close) -> Sidecar:
         problem = Problem(**message.problem) if message.problem else None
-        draft = await self._drafts.settled(message.slot)
-        done = await self._closing.close(message.slot, draft, Ending(message.ending), problem)
-        self._say(link.Finished(message.slot, message.recording_id, sidecar.encode(done)))
+        faults = tuple(Problem(**fault) for fault in message.faults)
+        draft, slots = await self._drafts.settled(message.recording_id), self._taps.of(message.recording_id)
+        done = await self._closing.close(slots, draft, Ending(message.ending), problem, faults)
+        for slot in slots:
+            self._say(link.Finished(slot, message.recording_id, sidecar.encode(done)))
         return done
 
     def _forget(self, message: link.Forget) -> None:
@@ -184,8 +213,6 @@ class Desk:
         if closing is not None and not closing.done():
             closing.add_done_callback(lambda _: self.take(message, ()))
             return
-        self._closings.pop(message.recording_id, None)
-        self._drafts.drop(message.slot)
         self._filters.forget(message.slot)
         self._intake.release(message.slot)
         self._taps.forget(message.slot)
@@ -194,13 +221,20 @@ class Desk:
         self._strike_out(message.recording_id)
 
     def _strike_out(self, recording_id: str) -> None:
-        """The ledger knows how it ended: the spool need not."""
+        """The ledger knows how it ended, all its taps: the spool need not."""
+        if self._taps.of(recording_id):
+            return
+        self._closings.pop(recording_id, None)
+        self._drafts.drop(recording_id)
         self._errands.start(self._errands.insist("forget", finishing.forget, self._files, recording_id))
 
     # -- inside
 
     def _holds(self, message: link.Open | About) -> TapState:
         return self._taps.holds(message.slot, message.recording_id)
+
+    def _channel(self, slot: int) -> int:
+        return int(self._state.live.taps["channel"][slot])
 
     def _tell(self, tap: int, event: str, fields: Fields) -> None:
         recording = self._state.live.taps["recording"][tap].decode()

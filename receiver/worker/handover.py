@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import structlog
 
+from receiver import link
 from receiver.archive import names
 from receiver.archive.files import Files
 from receiver.media.carry import Carried, Carry
@@ -85,10 +86,10 @@ class Handover:
             log.error("positions not written", error=str(error), hint="a next version could not go on")
 
     def held(self) -> dict[str, int]:
-        """The recordings that the columns know, with their slots."""
+        """The taps that the columns know, by `link.tap_name`, with their slots."""
         taps = self._state.live.taps
         slots = np.flatnonzero(taps["state"] != TapState.FREE).tolist()
-        return {taps["recording"][slot].decode(): slot for slot in slots}
+        return {link.tap_name(taps["recording"][s].decode(), int(taps["channel"][s])): s for s in slots}
 
     def _take(self, slot: int, carried: Carried) -> None:
         """A turn of its own, so that one that does not fit is abandoned alone."""
@@ -106,7 +107,7 @@ class Handover:
         self._state.commit()
 
     def _read(self) -> dict[str, Carried]:
-        """What the worker before us wrote, by recording; empty where there is nothing that we understand."""
+        """What the worker before us wrote, by tap; empty where there is nothing that we understand."""
         try:
             octets = self._files.read(names.positions(self._worker))
             told = msgspec.msgpack.decode(octets, type=Positions)

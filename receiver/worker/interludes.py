@@ -3,6 +3,7 @@
 And what the notes alone still tell of a recording whose columns are gone (rule C5).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from receiver.archive.pauses import Paused
@@ -14,8 +15,8 @@ from receiver.worker import story
 
 
 def pauses(notes: Records, turns: int = 0, aside: Any = None, ticks: int = 1) -> tuple[Paused, ...]:
-    """In order. ``turns`` and the ``aside`` are the tap's; without them (rule C5) the notes alone must do. ``ticks``:
-    frames of the part for each of the row."""
+    """In order. ``turns`` and the ``aside`` are the tap's; without them (rule C5) the notes alone must do. The notes
+    are told in frames of the part; of the aside's ``ticks`` are one frame."""
     found: dict[int, Paused] = {}
     for note in notes:
         number = int(note["timestamp"])
@@ -27,26 +28,21 @@ def pauses(notes: Records, turns: int = 0, aside: Any = None, ticks: int = 1) ->
             found[number] = Paused(int(note["frame"]), end, begun.at_ns, int(note["wall_ns"]))
     if aside is not None:
         latest = (turns + 1) // 2
-        found |= {number: _known(aside, number) for number in range(max(0, latest - PAUSES), latest)}
-    return tuple(_in_the_part(found[number], ticks) for number in sorted(found))
+        found |= {number: _known(aside, number, ticks) for number in range(max(0, latest - PAUSES), latest)}
+    return tuple(found[number] for number in sorted(found))
 
 
-def described(draft: Draft, octets: bytes) -> Described:
-    """Rule C5; ``octets`` are its notes as they lie in spool."""
-    return story.described(draft, octets)._replace(
-        pauses=pauses(story.read(octets), ticks=draft.sample_rate // CLOCK_RATE)
-    )
+def described(draft: Draft, octets: Sequence[bytes], channels: Sequence[int]) -> Described:
+    """Rule C5; ``octets`` are the notes of its taps as they lie in spool, ``channels`` those of its parts."""
+    return story.described(draft, octets, channels)._replace(pauses=pauses(
+        story.in_the_part(story.read(octets[0]), draft.sample_rate // CLOCK_RATE)
+    ))
 
 
-def _in_the_part(paused: Paused, ticks: int) -> Paused:
-    frame, end = paused.frame, paused.end
-    return paused._replace(frame=frame if frame == FAR else frame * ticks, end=None if end is None else end * ticks)
-
-
-def _known(aside: Any, number: int) -> Paused:
+def _known(aside: Any, number: int, ticks: int) -> Paused:
     begin, end = 2 * number % TURNS, int(aside["pause_end"][number % PAUSES])
-    goes_on = end == FAR
+    goes_on, frame = end == FAR, int(aside["pause_frame"][number % PAUSES])
     return Paused(
-        int(aside["pause_frame"][number % PAUSES]), None if goes_on else end,
+        frame if frame == FAR else frame * ticks, None if goes_on else end * ticks,
         int(aside["turned_wall_ns"][begin]), None if goes_on else int(aside["turned_wall_ns"][begin + 1]),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from receiver.archive.commit import Commit
 from receiver.archive.writer import Mark
+from receiver.media.cutting import Cutting
 from receiver.media.drain import Drain
 from receiver.media.pipeline import Pipeline
 from receiver.media.state import State
@@ -18,7 +19,6 @@ from receiver.worker.shelf import Shelf, scale
 
 Slots = NDArray[np.int64]
 LATE_NS: Final = 2_000_000_000  # a commit that takes longer is late: room is given back at `written` (rule K5)
-SETTLED_NS: Final = 2_000_000_000  # of silence: nothing that was overtaken is under way any more
 ROOMS_A_SLICE: Final = 800  # rows cleared in one slice: a second's worth of 4,000 taps spread over its ticks
 LONGEST_SEGMENT: Final = (1 << 31) // 2 - (1 << 20)  # frames of PCM16 in 2 GiB (rule C7), and room for a header
 
@@ -26,15 +26,16 @@ LONGEST_SEGMENT: Final = (1 << 31) // 2 - (1 << 20)  # frames of PCM16 in 2 GiB 
 class Keeping:
     """Drains one group of taps a slice once per commit interval, then asks for the commit; gives room back after it.
 
-    ``rolled(slot)`` is called when the columns say that a recording goes on in its next part.
+    ``rolled(slots)`` is called when the columns say that a recording, whose taps these are, goes on in its next parts.
     """
 
     def __init__(
         self, state: State, pipeline: Pipeline, drain: Drain, taps: Taps, shelf: Shelf, commit: Commit,
-        segment_frames: int, rolled: Callable[[int], None],
+        segment_frames: int, rolled: Callable[[list[int]], None],
     ) -> None:  # fmt: skip
         self._state, self._pipeline, self._drain, self._taps = state, pipeline, drain, taps
         self._shelf, self._commit, self._rolled = shelf, commit, rolled
+        self._cutting = Cutting(state, pipeline.timeline, drain.horizon)
         self._segment_frames = min(segment_frames or LONGEST_SEGMENT, LONGEST_SEGMENT)
         self._waiting: set[int] = set()  # groups that are still to be drained for the next commit
         self._begun_ns = 0
@@ -61,7 +62,7 @@ class Keeping:
         self._give_back()
         self.drain(starved, now_ns)
         state = self._state
-        rows = state.live.taps["row"][starved].astype(np.int64)
+        rows = self._drain.rows(starved)
         if self._commit.underway:
             if now_ns - self._begun_ns > LATE_NS:
                 self.give_back_late(rows.tolist())
@@ -74,8 +75,8 @@ class Keeping:
         spans = self._drain.hand_on(slots, now_ns)
         rolls = self._roll(spans, now_ns)
         self._queue(spans)
-        for slot in rolls:
-            self._rolled(slot)
+        for slots_of_one in rolls:
+            self._rolled(slots_of_one)
         self._shelf.write_logs()
 
     def end(self, slots: Slots, now_ns: int, wall_ns: int) -> None:
@@ -133,29 +134,40 @@ class Keeping:
         for span in spans:
             self._shelf.write(self._drain.cut(*span))
 
-    def _roll(self, spans: list[tuple[int, int, int, int]], now_ns: int) -> list[int]:
+    def _roll(self, spans: list[tuple[int, int, int, int]], now_ns: int) -> list[list[int]]:
         """Rule C7, in the same turn: recordings whose present part is long enough go on in the next one.
 
-        Not before the part before is a WAV: at any death at most two parts of a recording are unfinished.
+        Not before the part before is a WAV: at any death at most two parts of a channel are unfinished.
         """
         rolls = []
         for slot, row, _, upto in spans:
+            if self._state.now.rows["further"][row]:
+                continue
             frame = self._pipeline.timeline.frame(row, upto)
-            tap = self._state.now.taps[slot]
-            longest = min(self._segment_frames, LONGEST_SEGMENT // scale(tap))
-            long_enough = frame - int(tap["segment_frame"]) >= longest
-            if long_enough and self._shelf.may_roll(slot) and self._settled(slot, row, upto, now_ns):
-                self._taps.roll(slot, frame)
-                rolls.append(slot)
+            longest = min(self._segment_frames, LONGEST_SEGMENT // scale(self._state.now.taps[slot]))
+            if frame - int(self._state.now.taps["segment_frame"][slot]) < longest:
+                continue
+            if not self._shelf.may_roll(slot):
+                continue
+            slots = self._shelf.beside(slot)
+            rows = [each for one in slots for each in self._taps.rows(one)]
+            frames: list[int] | None = [frame] if self._cutting.settled(row, upto, now_ns) else None
+            if len(rows) > 1:
+                frames = self._cutting.together(rows, now_ns)
+            if frames is not None:
+                self._begin_segment(rows, frames)
+                rolls.append(slots)
         return rolls
 
-    def _settled(self, slot: int, row: int, upto: int, now_ns: int) -> bool:
-        """Whether what overtook each other before ``upto`` has come: late beyond a published segment is lost.
+    def _begin_segment(self, rows: list[int], frames: list[int]) -> None:
+        columns = self._state.now.rows
+        for row, frame in zip(rows, frames, strict=True):
+            if columns["further"][row]:
+                self._taps.roll_further(row, frame)
+            else:
+                self._taps.roll(int(columns["tap"][row]), frame)
 
-        A tap that was silent for a horizon is handed on up to its edge. It may have been the network that was silent,
-        or a worker that was dead, and late is not lost in a part that is open: a segment ends a horizon before the
-        edge, or in silence that lasts.
-        """
-        now = self._state.now
-        behind = int(now.rows["edge"][row]) - upto >= self._drain.horizon
-        return behind or now_ns - int(now.taps["heard_ns"][slot]) > SETTLED_NS
+    def rows(self, slots: Slots) -> list[int]:
+        """All rows of these taps."""
+        found: list[int] = self._drain.rows(slots).tolist()
+        return found

@@ -46,8 +46,7 @@ class Mishaps:
         found = {slot for mark in marks if (slot := self._shelf.slot_of(mark.file)) is not None}
         for slot in found:
             self._taps.blame(slot, Damage.SYNC_FAILED)
-        rows: list[int] = self._state.live.taps["row"][np.array(sorted(found), np.int64)].tolist()
-        self._keeping.give_back_late(rows)
+        self._keeping.give_back_late(self._keeping.rows(np.array(sorted(found), np.int64)))
         self._keeping.free_logs()
 
     def _say(self, what: str, error: Exception, now_ns: int, **more: object) -> None:
@@ -69,4 +68,4 @@ def _remember(shelved: Shelved, write: Write) -> None:
     if last is not None and last.frame + last.frames == frame:
         shelved.unwritten[-1] = last._replace(frames=last.frames + frames)
     else:
-        shelved.unwritten.append(Stretch(frame, frames, 0, Reason.WRITE_FAILED))
+        shelved.unwritten.append(Stretch(frame, frames, write.file.channel, Reason.WRITE_FAILED))

@@ -84,7 +84,7 @@ class Worker:
             state, pipeline, drain, taps, self.shelf, self.commit, configure.segment_frames, self._roll
         )
         self.mishaps = Mishaps(state, taps, self.shelf, self.keeping)
-        self.rolling = Rolling(state, self.shelf, self.errands, files, configure.horizon)
+        self.rolling = Rolling(state, pipeline.timeline, self.shelf, self.errands, files, configure.horizon)
         self.closing = Closing(
             state, pipeline.timeline, self.intake, self.keeping, taps, self.shelf, self.rolling, self.errands, files,
             configure.horizon,
@@ -107,8 +107,8 @@ class Worker:
         if self._configure.living is not None:
             self.desk.strangers = self.handover.take(self._configure.living)
         self._secured.look()
-        for recording, slot in self.handover.held().items():
-            self._secured.trust(slot, orders.key(self._configure.keys.get(recording)))
+        for name, slot in self.handover.held().items():
+            self._secured.trust(slot, orders.key(self._configure.keys.get(link.recording_of(name))))
         self.recovery.run(self._configure.index)
         if not self._memory.fresh:
             log.warning("worker took up what another left", **self.recovery.found)
@@ -126,13 +126,13 @@ class Worker:
         self._say(ready)
 
     async def _repair(self) -> None:
-        living = self.handover.held().keys() - self.desk.strangers.keys()
+        living = {link.recording_of(name) for name in self.handover.held().keys() - self.desk.strangers.keys()}
         repaired = await self.errands.insist("repair", repair, self._files, living, interludes.described, _told)
         self._say(link.Repaired([sidecar.encode(document) for document in repaired]))
         found = {document.recording_id for document in repaired}
-        for recording, slot in self.desk.strangers.items():
-            if recording not in found:
-                self._say(link.Refused(slot, recording, "lost", LOST, LOST_HINT))
+        for name, slot in self.desk.strangers.items():
+            if link.recording_of(name) not in found:
+                self._say(link.Refused(slot, link.recording_of(name), "lost", LOST, LOST_HINT))
 
     def slice(self, group: int, now_ns: int) -> None:
         """One fifth of the tick: hand on what is ripe of a group of taps, read it, see to room, sources and filters.
@@ -187,8 +187,8 @@ class Worker:
     def _news(self, news: list[News]) -> None:
         self.desk.happened(news)
 
-    def _roll(self, slot: int) -> None:
-        self.rolling.roll(slot, self.desk.draft(slot))
+    def _roll(self, slots: list[int]) -> None:
+        self.rolling.roll(slots, self.desk.draft(slots[0]))
 
     def _report(self) -> None:
         for report in self.reports.make():

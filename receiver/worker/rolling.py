@@ -1,56 +1,105 @@
-"""Rule C7: a long recording becomes several files, one after the other, while its tap goes on."""
+"""Rule C7: a long recording becomes several files, one after the other, while its taps go on."""
 
 import asyncio
+import time
+from collections.abc import Sequence
+from typing import Final
 
-from receiver.archive import pauses
+from receiver.archive import axes, pauses
 from receiver.archive import roll as rolls
 from receiver.archive.files import Files
+from receiver.archive.gaps import Stretch
 from receiver.archive.names import PartKey
 from receiver.archive.sidecar import Draft
+from receiver.media.columns import TapState
+from receiver.media.cutting import SETTLED_NS
 from receiver.media.state import State
-from receiver.worker import interludes, story
+from receiver.media.timeline import Timeline
+from receiver.worker import interludes, story, voices
 from receiver.worker.errands import Errands
-from receiver.worker.shelf import Shelf, Shelved, read_notes, scale
+from receiver.worker.shelf import Shelf, read_notes, scale
+
+LOOK_AGAIN_S: Final = 0.1
 
 
 class Rolling:
-    """Brings the part before the present one to ready/, beside the tick."""
+    """Brings the parts before the present ones to ready/, beside the tick. A recording's taps go together."""
 
-    def __init__(self, state: State, shelf: Shelf, errands: Errands, files: Files, horizon: int) -> None:
-        self._state, self._shelf, self._errands, self._files = state, shelf, errands, files
+    def __init__(
+        self, state: State, timeline: Timeline, shelf: Shelf, errands: Errands, files: Files, horizon: int
+    ) -> None:
+        self._state, self._timeline, self._shelf, self._errands, self._files = state, timeline, shelf, errands, files
         self._horizon = horizon
-        self._rolls: dict[int, asyncio.Task[None]] = {}
+        self._rolls: dict[int, asyncio.Task[None]] = {}  # by the recording's first tap
 
-    def roll(self, slot: int, draft: Draft) -> None:
-        """The columns say that the recording goes on in its next part: open that, and publish the one before."""
-        self._shelf.roll(slot)
-        self.resume(slot, draft)
+    def roll(self, slots: Sequence[int], draft: Draft) -> None:
+        """The columns say that the recording goes on in its next parts: open them, and publish those before."""
+        for slot in slots:
+            self._shelf.roll(slot)
+        self.resume(slots[0], draft)
 
     def resume(self, slot: int, draft: Draft) -> None:
-        """Publish the part before, if there is one: an earlier worker may have died over it. Twice is once."""
-        shelved, under_way = self._shelf.taps.get(slot), self._rolls.get(slot)
-        if shelved is None or shelved.before is None or (under_way is not None and not under_way.done()):
+        """Publish the parts before, if there are any: an earlier worker may have died over it. Twice is once."""
+        slots = self._shelf.beside(slot) if slot in self._shelf.taps else []
+        if not any(self._shelf.taps[each].is_rolling for each in slots):
             return
-        self._rolls[slot] = self._errands.start(self._publish(slot, shelved, shelved.before.key, draft))
+        under_way = self._rolls.get(slots[0])
+        if under_way is None or under_way.done():
+            self._rolls[slots[0]] = self._errands.start(self._publish(slots, draft))
 
     async def rest(self, slot: int) -> None:
-        """Wait for what is under way of this tap."""
-        under_way = self._rolls.pop(slot, None)
+        """Wait for what is under way of this recording."""
+        under_way = self._rolls.pop(self._shelf.beside(slot)[0], None)
         if under_way is not None:
             await under_way
 
-    async def _publish(self, slot: int, shelved: Shelved, before: PartKey, draft: Draft) -> None:
+    async def _publish(self, slots: list[int], draft: Draft) -> None:
         """All segments before this one are files already: only then was it begun (`Shelf.may_roll`)."""
-        upto = shelved.part.key.first_frame
-        record = self._state.live.taps[slot]
-        anchor_ns, count = int(self._state.live.rows["anchor_wall_ns"][int(record["row"])]), int(record["notes"])
+        shelved = [self._shelf.taps[slot] for slot in slots]
+        rows = voices.rows(self._state, slots)
+        tap_of = self._state.live.rows["tap"]
+        strands = [self._shelf.strand(int(tap_of[row]), row) for row in rows]
+        there = [k for k, strand in enumerate(strands) if k < len(slots) or strand.before is not None]
+        rows, strands = [rows[k] for k in there], [strands[k] for k in there]
+        ends = [strand.part.key.first_frame for strand in strands]
+        before = [_before(strand.part.key, strand.before.key if strand.before else None) for strand in strands]
+        while len(rows) > 1 and not all(map(self._has_passed, rows, ends)):  # noqa: ASYNC110  # of columns
+            await asyncio.sleep(LOOK_AGAIN_S)
+        anchors, counts = story.anchors(self._state, rows), self._state.live.taps["notes"][slots].tolist()
         self._shelf.write_logs()
         await self._shelf.behind()
-        notes = await self._errands.insist("notes", read_notes, self._files, draft.recording_id, count)
-        live, ticks = self._state.live, scale(record)
-        known = interludes.pauses(notes, int(live.taps["turns"][slot]), live.taps_aside[slot], ticks)
-        stretches = [*story.stretches(notes, ticks), *shelved.unwritten, *pauses.stretches(known, upto)]
+        ticks = scale(self._state.live.taps[slots[0]])
+        stretches: list[Stretch] = []
+        numbers = {key.channel: number for number, key in enumerate(before)}
+        lanes, live = axes.lanes(axes.beginnings(before), anchors, draft.sample_rate, None), self._state.live
+        for slot, each, count in zip(slots, shelved, counts, strict=True):
+            notes = await self._errands.insist(
+                "notes", read_notes, self._files, draft.recording_id, count, each.part.channel
+            )
+            notes = story.in_the_part(notes, ticks)
+            stretches += voices.stretches(notes, each, numbers)
+            number = numbers[each.part.channel]
+            if each is shelved[0] or anchors[0] is None:  # all taps are paused at once
+                known = interludes.pauses(notes, int(live.taps["turns"][slot]), live.taps_aside[slot], ticks)
+                stretches += axes.spread(pauses.stretches(known, ends[number]), number, lanes)
         await self._errands.insist(
-            "roll", rolls.roll, self._files, draft, (before,), upto, self._horizon * ticks, anchor_ns, stretches
-        )
-        self._shelf.close_before(shelved)
+            "roll", rolls.roll, self._files, draft, before, ends, self._horizon * ticks, story.earliest(anchors),
+            stretches, None, anchors,
+        )  # fmt: skip
+        for each in shelved:
+            self._shelf.close_before(each)
+
+    def _has_passed(self, row: int, frame: int) -> bool:
+        """Whether all that lies before a frame was handed on: a channel is cut where the others were, ahead of what it
+        was handed on up to then (`receiver.media.cutting`)."""
+        live = self._state.live
+        record, tap = live.rows[row], live.taps[int(live.rows["tap"][row])]
+        heard_ns = live.streams["heard_ns"][record["stream"]] if record["further"] else tap["heard_ns"]
+        playout = self._timeline.frame(row, int(record["playout"])) * scale(tap)
+        silent = time.monotonic_ns() - int(heard_ns) > SETTLED_NS
+        return playout >= frame or silent or tap["state"] in (TapState.CLOSING, TapState.FINISHED)
+
+
+def _before(present: PartKey, before: PartKey | None) -> PartKey:
+    """The part before; of a channel whose file was taken away after it was published, by name alone."""
+    return before or PartKey(present.recording_id, present.channel, present.segment - 1, 0)

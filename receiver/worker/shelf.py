@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from receiver.archive import names
 from receiver.archive.files import Files
 from receiver.archive.gaps import Stretch
-from receiver.archive.names import PartKey
+from receiver.archive.names import MOST_TAPS, PartKey
 from receiver.archive.part import Growing, Notes, Part
 from receiver.archive.writer import Call, Write, Writer
 from receiver.media.block import Block
@@ -34,7 +34,7 @@ class Decodes(Protocol):
     def has(self, slot: int) -> bool:
         """Whether something of this tap has not come back."""
 
-    def forget(self, slot: int) -> None:
+    def forget(self, shelved: "Shelved") -> None:
         """Nothing more comes of this tap."""
 
 
@@ -42,26 +42,16 @@ OnError = Callable[[Write | Call, Exception], None]
 
 
 @dataclass
-class Shelved:
-    """The growing files of one tap: its present part, the one before until it is a WAV, its notes.
-
-    ``unwritten`` tells which of its frames the disk refused in this worker's life.
-    """
+class Strand:
+    """The growing files of one channel: its present part, and the one before until it is a WAV."""
 
     part: Part
-    notes: Notes
     before: Part | None = None
-    unwritten: list[Stretch] = field(default_factory=list)
 
     @property
-    def files(self) -> tuple[Growing, ...]:
-        """All of them."""
-        return (self.part, self.notes) if self.before is None else (self.part, self.notes, self.before)
-
-    def close(self) -> None:
-        """Let go of the files."""
-        for file in self.files:
-            file.close()
+    def parts(self) -> tuple[Part, ...]:
+        """Both, or the one there is."""
+        return (self.part,) if self.before is None else (self.part, self.before)
 
     def part_of(self, frame: int) -> Part | None:
         """Where a frame lies (rule C7); None: in a segment that is published."""
@@ -80,6 +70,43 @@ class Shelved:
         yield block
 
 
+@dataclass
+class Shelved:
+    """The files of one tap: those of its channel, by ``strands[0]``, and of each further one (rule A12); its notes.
+
+    ``unwritten`` tells which of its frames the disk refused in this worker's life.
+    """
+
+    strands: dict[int, Strand]
+    notes: Notes
+    unwritten: list[Stretch] = field(default_factory=list)
+
+    @property
+    def part(self) -> Part:
+        """The present one of its own channel."""
+        return self.strands[0].part
+
+    @property
+    def before(self) -> Part | None:
+        """The one before it."""
+        return self.strands[0].before
+
+    @property
+    def files(self) -> tuple[Growing, ...]:
+        """All of them."""
+        return (self.notes, *(part for strand in self.strands.values() for part in strand.parts))
+
+    @property
+    def is_rolling(self) -> bool:
+        """Whether a part before the present one is not a WAV yet."""
+        return any(strand.before is not None for strand in self.strands.values())
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for file in self.files:
+            file.close()
+
+
 class Shelf:
     """Puts blocks, patches and notes into files.
 
@@ -92,7 +119,7 @@ class Shelf:
         self.writer = Writer(self._failed)
         self.decoding: Decodes | None = None
         self.taps: dict[int, Shelved] = {}
-        self._slots: dict[bytes, int] = {}
+        self._slots: dict[tuple[bytes, int], int] = {}  # by recording and channel
         self._nowhere = np.zeros(1, np.int64)  # a cut is written when its last block is
         self._patches, self._notes = int(state.patched[0]), int(state.noted[0])
 
@@ -102,48 +129,75 @@ class Shelf:
         """A tap whose files rule C1 has made durable. Whoever had the slot before is over."""
         if slot in self.taps:
             self.remove(slot).close()
-        self.taps[slot] = Shelved(part, Notes(self._files, part.key.recording_id, NOTE.itemsize))
-        self._slots[part.log_key[0]] = slot
+        notes = Notes(self._files, part.key.recording_id, NOTE.itemsize, part.channel)
+        self.taps[slot] = Shelved({0: Strand(part)}, notes)
+        self._slots[_of(part)] = slot
 
     def reopen(self, slot: int, recording_id: str) -> None:
         """Rule K5: a tap that an earlier worker had; where its parts begin is in the columns."""
-        record = self._state.live.taps[slot]
-        segment = int(record["segment"])
-        first_frame, before_frame = (int(record[each]) * scale(record) for each in ("segment_frame", "segment_before"))
-        self.add(slot, Part.reopen(self._files, PartKey(recording_id, 0, segment, first_frame)))
+        live = self._state.live
+        own = self._strand(recording_id, slot, live.taps[slot], 0)
+        self.add(slot, own.part)
+        self.taps[slot].strands[0] = own
+        for row in np.flatnonzero((live.rows["tap"] == slot) & (live.rows["further"] > 0)).tolist():
+            further = int(live.rows["further"][row])
+            begun = own.before is not None and live.rows["segment_frame"][row] > 0
+            strand = self._strand(recording_id, slot, live.rows[row], further, begun)
+            self.taps[slot].strands[further] = strand
+
+    def _strand(self, recording_id: str, slot: int, record: Any, further: int, begun: bool = False) -> Strand:
+        """The files of one channel; ``record`` is the tap's or, of a further one, its row's. ``begun``: in the segment
+        before, though perhaps nothing of it is in a file yet."""
+        tap = self._state.live.taps[slot]
+        segment, channel = int(tap["segment"]), int(tap["channel"]) + MOST_TAPS * further
+        first, first_before = (int(record[each]) * scale(tap) for each in ("segment_frame", "segment_before"))
+        strand = Strand(Part.reopen(self._files, PartKey(recording_id, channel, segment, first)))
         if segment:
-            before = PartKey(recording_id, 0, segment - 1, before_frame)
-            if self._files.stat(before.name):
-                self.taps[slot].before = Part.reopen(self._files, before)
+            before = PartKey(recording_id, channel, segment - 1, first_before)
+            if begun or self._files.stat(before.name):
+                strand.before = Part.reopen(self._files, before)
+        return strand
+
+    def beside(self, slot: int) -> list[int]:
+        """The taps of this one's recording that have files here, by their channels; itself among them."""
+        identity = self.taps[slot].part.log_key[0]
+        found = (self._slots.get((identity, channel)) for channel in range(MOST_TAPS))
+        return [each for each in found if each is not None]
 
     def may_roll(self, slot: int) -> bool:
-        """Whether the part before has become a WAV, so that the next one may be begun."""
-        return slot in self.taps and self.taps[slot].before is None
+        """Whether the parts before have become a WAV, so that the next ones may be begun."""
+        return slot in self.taps and not any(self.taps[each].is_rolling for each in self.beside(slot))
 
     def roll(self, slot: int) -> None:
-        """Rule C7: open the part that the columns name now; the present one is complete behind what is queued."""
-        shelved, record = self.taps[slot], self._state.live.taps[slot]
-        first_frame = int(record["segment_frame"]) * scale(record)
-        key = PartKey(shelved.part.key.recording_id, 0, int(record["segment"]), first_frame)
-        shelved.before, shelved.part = shelved.part, Part.reopen(self._files, key)
+        """Rule C7: open the parts that the columns name now; the present ones are complete behind what is queued."""
+        shelved, live = self.taps[slot], self._state.live
+        rows = {int(live.rows["further"][row]): live.rows[row] for row in np.flatnonzero(live.rows["tap"] == slot)}
+        for row in np.flatnonzero((live.rows["tap"] == slot) & (live.rows["further"] > 0)).tolist():
+            self.strand(slot, row)
+        for further, strand in shelved.strands.items():
+            record, before = rows[further] if further else live.taps[slot], strand.part.key
+            segment, first = int(live.taps["segment"][slot]), int(record["segment_frame"]) * scale(live.taps[slot])
+            key = before._replace(segment=segment, first_frame=first)
+            strand.before, strand.part = strand.part, Part.reopen(self._files, key)
 
     def close_before(self, shelved: Shelved) -> None:
-        """The part before has become a WAV."""
-        if shelved.before is not None:
-            shelved.before.close()
-            shelved.before = None
+        """The parts before have become a WAV."""
+        for strand in shelved.strands.values():
+            if strand.before is not None:
+                strand.before.close()
+                strand.before = None
 
     def remove(self, slot: int) -> Shelved:
         """A tap that is finished; the caller closes its files."""
         shelved = self.taps.pop(slot)
         if self.decoding is not None:
-            self.decoding.forget(slot)
-        self._slots.pop(shelved.part.log_key[0], None)
+            self.decoding.forget(shelved)
+        self._slots.pop(_of(shelved.part), None)
         return shelved
 
     def slot_of(self, file: Growing) -> int | None:
         """The tap that this is a file of, now."""
-        slot = self._slots.get(file.log_key[0])
+        slot = self._slots.get(_of(file))
         return slot if slot is not None and file in self.taps[slot].files else None
 
     # -- what goes into them
@@ -156,12 +210,13 @@ class Shelf:
         if cut.parcel is not None:
             assert self.decoding is not None, "a tap of Opus, and nobody to decode it"
             return self.decoding.feed(cut, shelved)
-        pieces = [piece for block in cut.blocks for piece in shelved.pieces(block)]
+        strand = self.strand(cut.tap, cut.row)
+        pieces = [piece for block in cut.blocks for piece in strand.pieces(block)]
         if not pieces:
             self._skip(self._state.written, cut.row, cut.upto)
         for number, piece in enumerate(pieces, 1):
             cursor, index = (self._state.written, cut.row) if number == len(pieces) else (self._nowhere, 0)
-            self._put(shelved.part_of(piece.frame), piece.frame, piece.samples, (cursor, index, cut.upto))
+            self._put(strand.part_of(piece.frame), piece.frame, piece.samples, (cursor, index, cut.upto))
 
     def write_logs(self) -> tuple[int, int]:
         """Queue patches and notes of the turns committed since the last call; returns how many ever were queued."""
@@ -174,7 +229,8 @@ class Shelf:
                     break  # what is to be erased must not come back behind it
                 frame, samples = frame * TICKS, np.repeat(samples, TICKS)  # a pause's absence: no sound is patched
             self._patches += 1
-            part = None if shelved is None else shelved.part_of(frame)
+            strand = None if shelved is None else shelved.strands.get(int(patch["further"]))
+            part = None if strand is None else strand.part_of(frame)
             self._put(part, frame, samples, (state.patched, 0, self._patches))
         for record in self._journal.notes_since(self._notes):
             self._notes += 1
@@ -198,6 +254,17 @@ class Shelf:
         loop, behind = asyncio.get_running_loop(), asyncio.Event()
         self.writer.call(lambda: loop.call_soon_threadsafe(behind.set))
         await behind.wait()
+
+    def strand(self, slot: int, row: int) -> Strand:
+        """The files that a row goes into; a further channel's are made when the first of it is written."""
+        shelved, further = self.taps[slot], int(self._state.live.rows["further"][row])
+        if further not in shelved.strands:
+            record, (recording_id, channel, segment, _) = self._state.live.rows[row], shelved.part.key
+            # the columns may be a segment ahead: it is rolled when what was handed on before is queued
+            first = "segment_frame" if segment == self._state.live.taps["segment"][slot] else "segment_before"
+            key = PartKey(recording_id, channel + MOST_TAPS * further, segment, int(record[first]))
+            shelved.strands[further] = Strand(Part.reopen(self._files, key))
+        return shelved.strands[further]
 
     # -- inside
 
@@ -228,10 +295,14 @@ def scale(tap: Any) -> int:
     return TICKS if tap["opus"] else 1
 
 
-def read_notes(files: Files, recording_id: str, count: int) -> Records:
-    """The first ``count`` notes of a recording as they lie in spool; fewer where the disk did not take them."""
+def _of(file: Growing) -> tuple[bytes, int]:
+    return file.log_key[0], file.channel % MOST_TAPS
+
+
+def read_notes(files: Files, recording_id: str, count: int, channel: int = 0) -> Records:
+    """The first ``count`` notes of a channel as they lie in spool; fewer where the disk did not take them."""
     try:
-        octets = files.read(names.notes(recording_id)) if count else b""
+        octets = files.read(names.notes(recording_id, channel)) if count else b""
     except FileNotFoundError:
         octets = b""
     whole = min(count, len(octets) // NOTE.itemsize)

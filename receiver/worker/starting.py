@@ -32,17 +32,29 @@ HINTS: Final = {
 log = structlog.get_logger("worker")
 
 
-class Start(NamedTuple):
-    """One recording that was asked for. The descriptor is its socket."""
+class Side(NamedTuple):
+    """One tap of a recording that was asked for. The descriptor is its socket."""
 
     order: link.Open
-    draft: Draft
     wanted: Wanted
     descriptor: int
 
 
+class Start(NamedTuple):
+    """One recording that was asked for, with all its taps, by their channels."""
+
+    draft: Draft
+    sides: tuple[Side, ...]
+
+    @property
+    def recording_id(self) -> str:
+        """Which one."""
+        return self.draft.recording_id
+
+
 class Starting:
-    """Collects starts. ``opened(start)``: its files are durable, its columns made; else ``refused(message)``."""
+    """Collects starts. ``opened(start)``: its files are durable, its columns made; else ``refused(message)`` for each
+    tap."""
 
     def __init__(
         self, memory: Memory, taps: Taps, shelf: Shelf, errands: Errands, files: Files,
@@ -60,13 +72,13 @@ class Starting:
 
     def add(self, start: Start) -> None:
         """Begin soon, with all that come within 20 ms."""
-        self._under_way[start.order.recording_id] = start
+        self._under_way[start.recording_id] = start
         self._together.append(start)
         if len(self._together) == 1:
             self._errands.start(self._begin())
 
     def refuse(self, order: link.Open, descriptor: int, code: str, error: Exception) -> None:
-        """Say why it cannot be recorded, and let go of its socket."""
+        """Say why a tap cannot be recorded, and let go of its socket."""
         os.close(descriptor)
         self._under_way.pop(order.recording_id, None)
         log.error("tap refused", recording=order.recording_id, code=code, error=str(error), hint=HINTS[code])
@@ -75,41 +87,54 @@ class Starting:
     async def _begin(self) -> None:
         await asyncio.sleep(TOGETHER_S)
         starts, self._together = self._together, []
-        begun = await asyncio.to_thread(part.begin, self._files, [(start.draft, 1) for start in starts])
+        begun = await asyncio.to_thread(part.begin, self._files, [(start.draft, len(start.sides)) for start in starts])
         for start, parts in zip(starts, begun, strict=True):
             if isinstance(parts, OSError):
-                self.refuse(start.order, start.descriptor, "storage", parts)
+                self._refuse(start, "storage", parts)
             else:
-                self._open(start, parts[0])
+                self._open(start, parts)
 
-    def _open(self, start: Start, file: Part) -> None:
-        packed = start.wanted.opus > 0
-        row = self._taps.free_row(packed=packed)
+    def _open(self, start: Start, parts: tuple[Part, ...]) -> None:
+        rows: list[int] = []
+        packed = any(side.wanted.opus > 0 for side in start.sides)
         try:
-            if row < 0:
-                raise MemoryError("every ring row is in use")
-            self._memory.allocate(row, packed)
+            for _ in start.sides:
+                rows.append(self._row(rows, packed))
         except (OSError, MemoryError) as error:
-            file.close()
+            for part in parts:
+                part.close()
             self._errands.start(self._account_for(start, error))
             return
-        slot = start.order.slot
-        tap = self._state.live.taps[slot]
-        if tap["state"] != TapState.FREE:  # booked, else the slot were not given again; the worker before us was told
-            stale = tap["recording"].decode()
-            self._errands.start(self._errands.insist("forget", finishing.forget, self._files, stale))
-        self._shelf.add(slot, file)
-        self._taps.open(slot, start.wanted, row, clocks()[0])
+        for side, part, row in zip(start.sides, parts, rows, strict=True):
+            slot = side.order.slot
+            tap = self._state.live.taps[slot]
+            if tap["state"] != TapState.FREE:  # booked, else it were not given again; the worker before us was told
+                stale = tap["recording"].decode()
+                self._errands.start(self._errands.insist("forget", finishing.forget, self._files, stale))
+            self._shelf.add(slot, part)
+            self._taps.open(slot, side.wanted, row, clocks()[0])
         self._state.commit()
         self._memory.keep_spare(SPARE + int(np.count_nonzero(self._state.live.taps["state"])) // 2)
         if packed:
             self._memory.keep_spare_packed()
-        del self._under_way[start.order.recording_id]
+        del self._under_way[start.recording_id]
         self._opened(start)
+
+    def _row(self, but: list[int], packed: bool) -> int:
+        """One that is free, its memory taken. Raises ``MemoryError``, ``OSError``."""
+        row = self._taps.free_row(but, packed=packed)
+        if row < 0:
+            raise MemoryError("every ring row is in use")
+        self._memory.allocate(row, packed)
+        return row
+
+    def _refuse(self, start: Start, code: str, error: Exception) -> None:
+        for side in start.sides:
+            self.refuse(side.order, side.descriptor, code, error)
 
     async def _account_for(self, start: Start, error: Exception) -> None:
         """Promise P6: it was begun on the disk, so its outcome stands there, too; then it is refused."""
         problem = Problem("memory", f"There is too little memory for this tap: {error}.", HINTS["memory"])
         ending = Ending.REFUSED, Outcome.FAILED, problem, sum(clocks())
         await self._errands.insist("refuse", finishing.refuse, self._files, start.draft, *ending)
-        self.refuse(start.order, start.descriptor, "memory", error)
+        self._refuse(start, "memory", error)

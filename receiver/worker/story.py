@@ -1,27 +1,30 @@
 """What the columns and the notes know of a tap, as the sidecar tells it. Frames here are frames of the part."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from msgspec import UNSET
 
 from receiver.archive import sidecar
 from receiver.archive.gaps import Stretch
+from receiver.archive.names import MOST_TAPS
 from receiver.archive.repair import Described
 from receiver.archive.sidecar import Reason
 from receiver.media import unknown
 from receiver.media.columns import CLOCK_RATE, NOTE, STATISTICS, Flaw, NoteKind, Trust
 from receiver.media.sources import Source
-from receiver.media.state import Records
+from receiver.media.state import Records, State
 from receiver.media.taps import Damage, Picture
 from receiver.wire.events import DIGITS
 from receiver.wire.g711 import PCMA, PCMU
-from receiver.wire.opus import DYNAMIC, TICKS
+from receiver.wire.opus import DYNAMIC
 from receiver.wire.rtp import Verdict
 
 CODECS = {PCMU: "PCMU", PCMA: "PCMA"}
 OPUS = "OPUS"
+FARTHEST = 1 << 59  # frames: what is farther says "not yet"
 MALFORMED = [*range(Verdict.SHORT, Verdict.PAYLOAD_TYPE + 1), Verdict.NOT_OPUS]
 _SUMMED = ("packets", "duplicate", "reordered", "late", "late_lost", "timed", "jitter_sum")
 
@@ -37,26 +40,29 @@ _FLAWS = {
                           "see to the disk; the log tells when it was"),
     Damage.SYNC_FAILED: ("sync_failed", "the disk failed while it was to keep this sound; nobody can vouch for it",
                          "see to the disk; the log tells when it was"),
-    Damage.NOT_DECODED: ("not_decoded", "decoders died over packets of this sound; they are in the list of gaps",
-                         "the log tells when it was; this is a defect: please report it"),
     Flaw.KEY_LOST: ("key_lost", "the service was restarted and the SRTP key of this tap was not kept",
                     "what came afterwards cannot be read; ask for a new tap, with a new key"),
+    Damage.NOT_DECODED: ("not_decoded", "decoders died over packets of this sound; they are in the list of gaps",
+                         "the log tells when it was; this is a defect: please report it"),
     Flaw.NOTES_LOST: ("notes_lost", "not every epoch could be written down", "is the disk too slow?"),
 }  # fmt: skip
 
 
-def channel(picture: Picture, notes: Records, base: sidecar.Channel) -> sidecar.Channel:
-    """The channel of a finished tap: who sent it, which streams, which epochs."""
+def channel(picture: Picture, notes: Records, base: sidecar.Channel, row: int | None = None) -> sidecar.Channel:
+    """A channel of a finished tap: who sent it, which streams, which epochs. ``row``: a further one's (rule A12)."""
     tap = picture.tap
-    law = int(picture.streams[-1]["law"]) if picture.streams else PCMU
-    ticks = TICKS if tap["opus"] else 1
-    streams = tuple(_streams(picture, notes, ticks))
+    further = 0 if row is None else int(picture.further[row]["further"])
+    mine = [stream for stream in picture.streams if int(stream["row"]) == (tap["row"] if row is None else row)]
+    law = int(mine[-1]["law"]) if mine else PCMU
+    streams = tuple(_streams(picture._replace(streams=mine), own(notes, further), not further))
+    apart = further or (picture.further and base.party == "both")  # who is who, nobody said
     return sidecar.Channel(
-        party=base.party, tap_id=base.tap_id, control_id=base.control_id,
+        party="unknown" if apart else base.party, tap_id=base.tap_id, control_id=base.control_id,
         codec=codec_of(int(tap["opus"]) or law) if streams else base.codec,
-        source=_source(tap, notes, base), streams=streams, srtp=base.srtp, unknown_payload_types=unknown_types(picture),
-        mixed_packets=int(picture.aside["stereo"]) if tap["opus"] else UNSET,
-        redecoded=tuple(_redecoded(notes, ticks)) if tap["opus"] else UNSET,
+        source=_source(tap, notes, base), streams=streams, srtp=base.srtp,
+        unknown_payload_types=() if further else unknown_types(picture),
+        mixed_packets=int(picture.aside["stereo"]) if tap["opus"] and not further else UNSET,
+        redecoded=_redecoded(own(notes, further)) if tap["opus"] else UNSET,
     )  # fmt: skip
 
 
@@ -65,31 +71,65 @@ def codec_of(law: int) -> str:
     return OPUS if law >= DYNAMIC else CODECS[law]
 
 
-def described(draft: sidecar.Draft, octets: bytes) -> Described:
-    """Rule C5: what the notes alone still tell of a recording whose columns are gone, but for its pauses."""
-    notes = read(octets)
-    base = draft.channels[0] if draft.channels else sidecar.Channel()
-    ticks = draft.sample_rate // CLOCK_RATE
+def described(draft: sidecar.Draft, octets: Sequence[bytes], channels: Sequence[int]) -> Described:
+    """Rule C5: what the notes alone, one file for each tap, still tell of a recording whose columns are gone, but for
+    its pauses. ``channels`` are those of its parts (`receiver.archive.names.PartKey`)."""
+    taps = draft.channels or (sidecar.Channel(),)
+    notes = [in_the_part(read(told), draft.sample_rate // CLOCK_RATE) for told in octets]
+    beside = {channel % MOST_TAPS for channel in channels if channel >= MOST_TAPS}
+    found: list[sidecar.Channel] = []
+    mine: list[Records] = []
+    for further, tap in (divmod(channel, MOST_TAPS) for channel in channels):
+        if tap < len(taps):
+            party = "unknown" if further or (tap in beside and taps[tap].party == "both") else taps[tap].party
+            mine.append(own(notes[tap], further))
+            found.append(_described(msgspec.structs.replace(taps[tap], party=party), mine[-1]))
+    return Described(
+        tuple(found), (),
+        tuple(stretch for number, these in enumerate(mine) for stretch in stretches(these, number)),
+        tuple(digit for number, these in enumerate(mine) for digit in digits(these, number)),
+        tuple(level for number, these in enumerate(mine) for level in noises(these, number)),
+    )  # fmt: skip
+
+
+def in_the_part(notes: Records, ticks: int) -> Records:
+    """Notes, which count as rows do, in frames of the part: ``ticks`` for each of the row (Opus: six)."""
+    if ticks == 1 or not notes.size:
+        return notes
+    told = notes.copy()
+    near = np.abs(told["frame"]) < FARTHEST
+    told["frame"][near] *= ticks
+    told["frames"][near] *= ticks
+    epochs = told["kind"] == NoteKind.EPOCH
+    told["timestamp"][epochs] = told["timestamp"][epochs] * ticks % (1 << 32)
+    return told
+
+
+def _redecoded(notes: Records) -> tuple[sidecar.Redecoded, ...]:
+    """Where a decoder took up what another had begun."""
+    mine = [note for note in notes if note["kind"] == NoteKind.DECODER]
+    return tuple(sidecar.Redecoded(frame=int(note["frame"]), frames=int(note["frames"])) for note in mine)
+
+
+def read(octets: bytes) -> Records:
+    """The notes as they lie in spool, as far as they are whole."""
+    return np.frombuffer(octets[: len(octets) // NOTE.itemsize * NOTE.itemsize], NOTE)
+
+
+def _described(base: sidecar.Channel, notes: Records) -> sidecar.Channel:
     ssrcs = dict.fromkeys(int(note["ssrc"]) for note in notes if note["kind"] == NoteKind.EPOCH)
     streams = tuple(
-        sidecar.Stream(ssrc=ssrc, packets=_packets(notes, ssrc), epochs=tuple(_epochs(notes, ssrc, ticks)))
-        for ssrc in ssrcs
+        sidecar.Stream(ssrc=ssrc, packets=_packets(notes, ssrc), epochs=tuple(_epochs(notes, ssrc))) for ssrc in ssrcs
     )
     last = next((note for note in notes[::-1] if note["kind"] == NoteKind.SOURCE), None)
     source = base.source
     if last is not None:
         announced = source.announced if source is not UNSET else UNSET
         source = sidecar.Source(announced=announced, seen=name(last["source"]), trust=trust_in_words(last["trust"]))
-    channel = sidecar.Channel(
+    return sidecar.Channel(
         party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams, srtp=base.srtp,
-        redecoded=tuple(_redecoded(notes, ticks)) if ticks == TICKS else UNSET,
-    )  # fmt: skip
-    return Described((channel,), (), tuple(stretches(notes, ticks)), digits(notes, ticks), noises(notes, ticks))
-
-
-def read(octets: bytes) -> Records:
-    """The notes as they lie in spool, as far as they are whole."""
-    return np.frombuffer(octets[: len(octets) // NOTE.itemsize * NOTE.itemsize], NOTE)
+        redecoded=_redecoded(notes) if base.codec == OPUS else UNSET,
+    )
 
 
 def faults(picture: Picture, notes: int) -> tuple[sidecar.Problem, ...]:
@@ -99,6 +139,33 @@ def faults(picture: Picture, notes: int) -> tuple[sidecar.Problem, ...]:
     flaws |= Flaw.LATE_LOST if late else 0
     flaws |= Flaw.NOTES_LOST if notes < picture.tap["notes"] else 0
     return tuple(sidecar.Problem(*words) for flaw, words in _FLAWS.items() if flaws & flaw)
+
+
+def anchors(state: State, numbers: Sequence[int]) -> tuple[int | None, ...]:
+    """When the first speech of each row came, UNIX ns by one reading of the clock; None: none came."""
+    rows = state.live.rows[list(numbers)]
+    known = rows[rows["anchor_ns"] > 0]
+    if not known.size:
+        return (None,) * len(numbers)
+    first = known[int(known["anchor_ns"].argmin())]
+    ahead_ns = int(first["anchor_wall_ns"]) - int(first["anchor_ns"])
+    return tuple(int(row["anchor_ns"]) + ahead_ns if row["anchor_ns"] else None for row in rows)
+
+
+def earliest(moments: Iterable[int | None]) -> int | None:
+    """The first of the moments that are known."""
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def silent(pictures: Sequence[Picture], draft: sidecar.Draft) -> tuple[sidecar.Problem, ...]:
+    """What to say of taps that nothing came for, beside others that were heard: their channels are silence."""
+    told = [(nothing(picture), base.party) for picture, base in zip(pictures, draft.channels, strict=True)]
+    if all(problem for problem, _ in told):
+        return ()
+    return tuple(
+        sidecar.Problem("side_silent", f"Of {party} nothing came: {problem.message}", problem.hint)
+        for problem, party in told if problem
+    )  # fmt: skip
 
 
 def nothing(picture: Picture) -> sidecar.Problem | None:
@@ -120,42 +187,44 @@ def nothing(picture: Picture) -> sidecar.Problem | None:
     )  # fmt: skip
 
 
+def own(notes: Records, further: int) -> Records:
+    """A tap's notes of one of its channels."""
+    mine: Records = notes[notes["channel"] == further]
+    return mine
+
+
 def unknown_types(picture: Picture) -> tuple[int, ...]:
     """Payload types that the source sent and nobody announced (rule A1)."""
     return () if picture.aside is None else unknown.types(picture.aside["unknown_types"])
 
 
-def stretches(notes: Records, ticks: int = 1) -> Iterator[Stretch]:
-    """Frames in which nobody sent (rule A7): all numbers around them came, or an epoch left them out.
-
-    ``ticks``: frames of the part for each of the row, here and below.
-    """
+def stretches(notes: Records, channel: int = 0) -> Iterator[Stretch]:
+    """Frames in which nobody sent (rule A7): all numbers around them came, or an epoch left them out."""
     for note in notes:
-        frame, frames = int(note["frame"]) * ticks, int(note["frames"]) * ticks
         if note["kind"] == NoteKind.STRETCH:
-            yield Stretch(frame, frames, 0, Reason.NOT_SENT)
-        elif note["kind"] == NoteKind.EPOCH and frames:
-            yield Stretch(frame - frames, frames, 0, Reason.NOT_SENT)
+            yield Stretch(int(note["frame"]), int(note["frames"]), channel, Reason.NOT_SENT)
+        elif note["kind"] == NoteKind.EPOCH and note["frames"]:
+            yield Stretch(int(note["frame"]) - int(note["frames"]), int(note["frames"]), channel, Reason.NOT_SENT)
 
 
-def digits(notes: Records, ticks: int = 1) -> tuple[sidecar.Digit, ...]:
+def digits(notes: Records, channel: int = 0) -> tuple[sidecar.Digit, ...]:
     """Rule A8: keys in order of their starts; of one that was told twice the longer duration is the later word."""
     told: dict[tuple[int, int, int], sidecar.Digit] = {}
     for note in notes:
         if note["kind"] == NoteKind.KEY:
             key = int(note["ssrc"]), int(note["timestamp"]), int(note["value"])
             told[key] = sidecar.Digit(
-                digit=DIGITS[key[2]], frame=int(note["frame"]) * ticks, frames=int(note["frames"]) * ticks, channel=0
+                digit=DIGITS[key[2]], frame=int(note["frame"]), frames=int(note["frames"]), channel=channel
             )
     return tuple(sorted(told.values(), key=lambda digit: digit.frame))
 
 
-def noises(notes: Records, ticks: int = 1) -> tuple[sidecar.Noise, ...]:
+def noises(notes: Records, channel: int = 0) -> tuple[sidecar.Noise, ...]:
     """Rule A7: levels of comfort noise where they change."""
-    told = [(int(note["frame"]) * ticks, int(note["value"])) for note in notes if note["kind"] == NoteKind.NOISE]
+    told = [(int(note["frame"]), int(note["value"])) for note in notes if note["kind"] == NoteKind.NOISE]
     told = sorted(dict(told).items())
     changed = [now for k, now in enumerate(told) if not k or told[k - 1][1] != now[1]]
-    return tuple(sidecar.Noise(frame=frame, channel=0, level_dbov=level) for frame, level in changed)
+    return tuple(sidecar.Noise(frame=frame, channel=channel, level_dbov=level) for frame, level in changed)
 
 
 def name(record: Any) -> str:
@@ -180,7 +249,7 @@ def _source(tap: Any, notes: Records, base: sidecar.Channel) -> sidecar.Source:
     )
 
 
-def _streams(picture: Picture, notes: Records, ticks: int) -> Iterator[sidecar.Stream]:
+def _streams(picture: Picture, notes: Records, first: bool) -> Iterator[sidecar.Stream]:
     """One entry per SSRC, in order of appearance; what was counted in several runs of it is added up."""
     counted: dict[int, list[Any]] = {}
     for note in notes:
@@ -188,9 +257,9 @@ def _streams(picture: Picture, notes: Records, ticks: int) -> Iterator[sidecar.S
             counted.setdefault(int(note["ssrc"]), []).append(note["statistics"])
     for stream in picture.streams:
         counted.setdefault(int(stream["ssrc"]), []).append(stream["statistics"])
-    invalid = int(picture.tap["verdicts"][MALFORMED].sum())
+    invalid = int(picture.tap["verdicts"][MALFORMED].sum()) if first else 0
     for ssrc, runs in counted.items():
-        yield _stream(ssrc, runs, invalid, tuple(_epochs(notes, ssrc, ticks)))
+        yield _stream(ssrc, runs, invalid, tuple(_epochs(notes, ssrc)))
         invalid = 0  # what was malformed had no SSRC to go by: it stands with the first
 
 
@@ -211,19 +280,11 @@ def _stream(ssrc: int, runs: list[Any], invalid: int, epochs: tuple[sidecar.Epoc
     )  # fmt: skip
 
 
-def _epochs(notes: Records, ssrc: int, ticks: int) -> Iterator[sidecar.Epoch]:
+def _epochs(notes: Records, ssrc: int) -> Iterator[sidecar.Epoch]:
     for note in notes:
         if note["kind"] == NoteKind.EPOCH and note["ssrc"] == ssrc:
             at = sidecar.moment(int(note["wall_ns"]))
-            timestamp = int(note["timestamp"]) * ticks % (1 << 32)
-            yield sidecar.Epoch(frame=int(note["frame"]) * ticks, timestamp=timestamp, at=at)
-
-
-def _redecoded(notes: Records, ticks: int) -> Iterator[sidecar.Redecoded]:
-    """Where a decoder took up what another had begun."""
-    for note in notes:
-        if note["kind"] == NoteKind.DECODER:
-            yield sidecar.Redecoded(frame=int(note["frame"]) * ticks, frames=int(note["frames"]) * ticks)
+            yield sidecar.Epoch(frame=int(note["frame"]), timestamp=int(note["timestamp"]), at=at)
 
 
 def _packets(notes: Records, ssrc: int) -> int:

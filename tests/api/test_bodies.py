@@ -97,7 +97,7 @@ def test_opus_does_not_come_over_a_websocket() -> None:
         ({"srtp": SrtpBody(CM, f"inline:{KEY}|2^20|1:4")}, "srtp", "(MKI) is not supported"),
         ({"srtp": SrtpBody("hush", f"inline:{KEY}")}, "srtp", "srtp.suite: expected one of AES_CM_128_HMAC_SHA1_80, "),
         ({"srtp": SEALED, "call_id": "c", "source": None}, "srtp", "srtp: not with call_id"),
-        ({"layout": "stereo"}, "not_in_this_version", 'layout "stereo"'),
+        ({"layout": "stereo", "direction": "speak"}, "direction", "found 'speak'"),
         ({"codec": "G722"}, "codec", "expected one of PCMU, PCMA, OPUS, found 'G722'"),
         ({"codec": "PCMU", "device": DeviceBody(codec="PCMA")}, "codec", "'PCMU' in the body, 'PCMA' in the device"),
         ({"ptime": 20, "device": DeviceBody(ptime=30)}, "ptime", "20 in the body, 30 in the device"),

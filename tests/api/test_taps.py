@@ -27,6 +27,36 @@ async def test_a_tap_is_opened(outside: Outside) -> None:
     assert await (await client.get(f"/v1/taps/{tap['id']}")).json() == tap
 
 
+async def test_stereo_is_two_destinations_of_one_recording(outside: Outside) -> None:
+    client = await outside.client()
+    response = await client.post("/v1/taps", json={**ASK, "layout": "stereo"})
+    tap = await response.json()
+    assert (response.status, tap["direction"], tap["layout"]) == (201, "speak", "stereo")
+    assert tap["uris"] == {"speak": "rtp://127.0.0.1:20000", "listen": "rtp://127.0.0.1:20001"}
+    assert {party: device["params"]["port"] for party, device in tap["devices"].items()} == {
+        "speak": 20_000, "listen": 20_001,
+    }  # fmt: skip
+    assert tap["tap_audios"]["listen"]["port"] == 20_001
+    assert set(tap["status_urls"]) == {"speak", "listen"}
+    other = await (await client.get(f"/v1/taps/{tap['taps']['listen']}")).json()
+    assert (other["recording_id"], other["direction"]) == (tap["recording_id"], "listen")
+    assert other["devices"] == tap["devices"]
+    assert (other["uri"], tap["uri"]) == (tap["uris"]["listen"], tap["uris"]["speak"])
+    listed = (await (await client.get("/v1/taps")).json())["taps"]
+    assert {each["id"] for each in listed} == set(tap["taps"].values())
+
+
+async def test_stereo_without_room_for_two_is_503_and_keeps_nothing(outside: Outside) -> None:
+    """There is room for three."""
+    client = await outside.client()
+    for _ in range(2):
+        assert (await client.post("/v1/taps", json=ASK)).status == 201
+    document = await problem(await client.post("/v1/taps", json={**ASK, "layout": "stereo"}), 503, "max_taps")
+    assert "all 3 taps are in use" in document["detail"]
+    assert len(outside.world.free) == 3
+    assert (await client.post("/v1/taps", json=ASK)).status == 201
+
+
 async def test_one_may_wait_for_the_first_packet(outside: Outside) -> None:
     client = await outside.client()
     waiting = asyncio.ensure_future(client.post("/v1/taps?wait=receiving", json=ASK))

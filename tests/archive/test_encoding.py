@@ -325,7 +325,7 @@ def test_c5_killed_at_any_call_of_the_repair_it_is_there_once(kind: str, tmp_pat
     template, _, _ = in_spool(tmp_path, kind)
 
     def act(files: Files) -> list[Sidecar]:
-        return repair(files, set(), lambda draft, notes: Described(draft.channels))
+        return repair(files, set(), lambda draft, notes, channels: Described(draft.channels))
 
     for _, directory in kill_everywhere(tmp_path, template, act):
         files = Watched(directory, sync=False)

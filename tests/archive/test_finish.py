@@ -255,7 +255,7 @@ def test_two_channels_are_one_file_and_the_shorter_is_absent_at_its_end(files: F
     assert frames.shape == (100, 2)
     assert np.array_equal(frames[:, 0], sound(100))
     assert np.array_equal(frames[:60, 1], sound(60, 2))
-    assert as_tuples(done.gaps) == [(60, 40, 1, "lost")]
+    assert as_tuples(done.gaps) == [(60, 40, 1, "not_sent")]
     assert done.outcome is Outcome.COMPLETE
 
 

@@ -50,11 +50,11 @@ def log_key(key: PartKey) -> LogKey:
     return bytes.fromhex(key.recording_id.replace("-", "")), key.channel, key.segment
 
 
-def knows_nothing(draft: Draft, notes: bytes) -> Described:
+def knows_nothing(draft: Draft, notes: Sequence[bytes], channels: Sequence[int]) -> Described:
     return Described(draft.channels)
 
 
-def knows_an_epoch(draft: Draft, notes: bytes) -> Described:
+def knows_an_epoch(draft: Draft, notes: Sequence[bytes], channels: Sequence[int]) -> Described:
     epochs = (Epoch(frame=160, timestamp=5, at=moment(NOON_NS)),)
     return Described((Channel(party="both", streams=(Stream(ssrc=1, packets=9, epochs=epochs),)),))
 
@@ -325,8 +325,8 @@ def test_notes_are_believed_as_far_as_they_were_committed(files: Files) -> None:
     files.write_durably(names.log(0), pack({log_key(keys[0]): 2_000, notes.log_key: 4}, 1))
     seen: list[bytes] = []
 
-    def describe(draft: Draft, notes: bytes) -> Described:
-        seen.append(notes)
+    def describe(draft: Draft, notes: Sequence[bytes], channels: Sequence[int]) -> Described:
+        seen.extend(notes)
         return Described(())
 
     repair(files, set(), describe)
@@ -391,6 +391,6 @@ def test_c5_a_pause_that_the_notes_tell_of_is_labelled_after_a_power_cut(files: 
     keys = lay(files, [with_absence(sound(4_000), (0, 160), (1_000, 2_000), (3_000, 3_100))])
     files.write_durably(names.log(0), pack({log_key(keys[0]): 8_000}, 1))
     told = (Paused(900, 2_000, NOON_NS, NOON_NS + 1_000_000),)
-    (done,) = repair(files, set(), lambda draft, notes: Described(draft.channels, told))
+    (done,) = repair(files, set(), lambda draft, notes, channels: Described(draft.channels, told))
     assert as_tuples(done.gaps) == [(840, 1_000, 0, "paused"), (2_840, 100, 0, "lost")]
     assert [(row.frame, row.frames, row.at) for row in done.pauses] == [(740, 1_100, moment(NOON_NS))]

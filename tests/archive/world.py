@@ -94,13 +94,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def gaps_by_hand(samples: Sequence[Sound], stretches: Sequence[Stretch] = ()) -> list[tuple[int, int, int, str]]:
+def gaps_by_hand(
+    samples: Sequence[Sound], stretches: Sequence[Stretch] = (), quiet: bool = True
+) -> list[tuple[int, int, int, str]]:
     """The list of gaps, frame by frame and without numpy's help: what the clever one must equal."""
     length = max((len(mine) for mine in samples), default=0)
     labels: list[list[str | None]] = []
     for channel, mine in enumerate(samples):
         padded = [*mine.tolist(), *[int(ABSENT)] * (length - len(mine))]
         row: list[str | None] = ["lost" if value == ABSENT else None for value in padded]
+        if quiet and len(samples) > 1:  # beside another channel: before the first sample, and behind the end
+            came = [frame for frame, label in enumerate(row) if label is None]
+            for frame in (*range(min(came, default=length)), *range(len(mine), length)):
+                row[frame] = "not_sent"
         for stretch in stretches:
             for frame in range(max(0, stretch.frame), min(length, stretch.frame + stretch.frames)):
                 if stretch.channel == channel and row[frame] is not None:

@@ -46,6 +46,22 @@ def test_a_port_for_opus_says_which_payload_type_it_expects(tapdeck: Tapdeck) ->
         tapdeck("tap", "stop", "--wait", told["id"])
 
 
+def test_open_stereo_says_where_to_send_each_party(tapdeck: Tapdeck) -> None:
+    done = tapdeck("tap", "open", "--source", "any", "--layout", "stereo")
+    assert done.exit_code == 0
+    lines = [line.split() for line in done.stdout.splitlines()]
+    taps = [words[1:] for words in lines if words[0] == "tap"]
+    assert [party for _, party in taps] == ["(speak)", "(listen)"]
+    sent = [words[2:4] for words in lines if words[0] == "send"]
+    assert [party for _, party in sent] == ["(speak,", "(listen,"]
+    assert len({uri for uri, _ in sent}) == 2
+    listen = taps[1][0]
+    shown = tapdeck("tap", "show", listen)
+    assert "uris.speak" in shown.stdout
+    assert json.loads(tapdeck("tap", "stop", "--wait", "--json", listen).stdout)["outcome"] == "empty"
+    assert json.loads(tapdeck("tap", "show", "--json", taps[0][0]).stdout)["outcome"] == "empty"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -53,7 +69,6 @@ def test_a_port_for_opus_says_which_payload_type_it_expects(tapdeck: Tapdeck) ->
         (("--source", "any", "--payload-type", "100"), "it is OPUS' to have another"),
         (("--source", "any", "--codec", "OPUS", "--payload-type", "101"), "telephone events"),
         (("--source", "any", "--device", "ws"), 'device "ws"'),
-        (("--source", "any", "--layout", "stereo"), 'layout "stereo"'),
         (("--source", "any", "--label", "standin=refuse"), "no space; make some"),
     ],
 )

@@ -135,13 +135,16 @@ class PlayedWorker:
         if life != self._life or not self._has(close):
             return
         tap = self.taps[close.slot]
+        beside = [each for each in self.taps.values() if each.recording_id == tap.recording_id]
         outcome = "failed" if close.ending == "refused" else "complete" if tap.recording_id in self.heard else "empty"
         if tap.recording_id not in self.published:
-            told = {"problem": close.problem} if close.problem else {}
+            told: dict[str, Any] = {"problem": close.problem} if close.problem else {}
+            told["channels"] = [{"tap_id": each.tap_id} for each in beside]
             named = _Named(tap.recording_id, tap.tap_id)
             self.published[tap.recording_id] = sidecar(named, outcome, close.ending, **told)
         for _ in range(self._dice.choice([1, 1, 1, 2])):
-            self._say(life, link.Finished(close.slot, tap.recording_id, self.published[tap.recording_id]))
+            for each in beside:
+                self._say(life, link.Finished(each.slot, tap.recording_id, self.published[tap.recording_id]))
 
     async def report(self) -> None:
         """Once a second, for ever: what came to the sockets that are read."""

@@ -72,6 +72,31 @@ def test_what_the_ledger_knows_better_stands(directory: Path) -> None:
     ledger.close()
 
 
+def test_a_draft_of_two_taps_is_two_rows_of_one_recording(directory: Path) -> None:
+    told = json.loads(draft(6)) | {"layout": "stereo", "direction": "both"}
+    told["channels"] = [{"party": "speak", "tap_id": "tap-006"}, {"party": "listen", "tap_id": "tap-007"}]
+    (directory / "spool" / "rec-006.draft").write_text(json.dumps(told))
+    ledger, _ = open_ledger(directory / "ledger.sqlite3")
+    rebuild(ledger, directory, NOON)
+    rows = {row.id: (row.recording_id, row.direction, row.layout) for row in ledger.open_taps()}
+    assert rows["tap-006"] == ("rec-006", "speak", "stereo")
+    assert rows["tap-007"] == ("rec-006", "listen", "stereo")
+    ledger.close()
+
+
+def test_two_taps_of_a_lost_ledger_get_their_outcome_from_one_sidecar(directory: Path) -> None:
+    told = json.loads(sidecar(8)) | {"layout": "stereo", "direction": "both", "tap_id": "tap-008"}
+    told["channels"] = [{"party": "speak", "tap_id": "tap-008"}, {"party": "listen", "tap_id": "tap-009"}]
+    (directory / "ready" / "rec-008.json").write_text(json.dumps(told))
+    ledger, _ = open_ledger(directory / "ledger.sqlite3")
+    rebuild(ledger, directory, NOON)
+    rows = [ledger.tap(tap_id) for tap_id in ("tap-008", "tap-009")]
+    assert [(row.outcome, row.direction) for row in rows if row] == [("complete", "speak"), ("complete", "listen")]
+    assert [row.summary.recording_id for _, row in ledger.recordings(99)].count("rec-008") == 1
+    assert ledger.outcomes()["complete"] == 3
+    ledger.close()
+
+
 def test_what_is_no_sidecar_is_counted_and_left_alone(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rebuilding, "LARGEST", 10_000)
     bad = {"half": sidecar(8)[:40], "empty": b"", "large": b" " * 10_001, "odd": sidecar(8, "wonderful"), "list": b"[]"}

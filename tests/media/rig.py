@@ -134,7 +134,8 @@ class Rig:
         self.drains = Drain(self.state, self.pipeline.timeline, HORIZON)
         self.parts: dict[int, Part] = {}
         self.parcels: dict[int, dict[int, bytes]] = {}
-        self.queue: list[Cut | tuple[int, int, NDArray[np.int16]]] = []
+        self.further: dict[tuple[int, int], Part] = {}  # rule A12: by tap and number
+        self.queue: list[Cut | tuple[int, int, NDArray[np.int16], int]] = []
         self.patched = 0
         self.news: list[News] = []
         self.strict = strict
@@ -169,8 +170,13 @@ class Rig:
             assert octets_of(self.state.now) == octets_of(self.state.live), "something was written without touch()"
         for record in self.pipeline.journal.patches_since(self.patched):
             count = int(record["count"])
-            self.queue.append((int(record["tap"]), int(record["frame"]), record["samples"][:count].copy()))
+            sound = record["samples"][:count].copy()
+            self.queue.append((int(record["tap"]), int(record["frame"]), sound, int(record["further"])))
             self.patched += 1
+
+    def part(self, tap: int, further: int = 0) -> Part:
+        """Where a row of a tap is written to."""
+        return self.further.setdefault((tap, further), Part()) if further else self.parts[tap]
 
     def step(self, sent: Iterable[Sent], now_ns: int | None = None) -> Datagrams:
         """One turn of the pipeline. Afterwards nothing may look at the slab again."""
@@ -195,14 +201,15 @@ class Rig:
         """The writer thread, in order."""
         for item in self.queue:
             if isinstance(item, Cut):
+                part = self.part(item.tap, int(self.state.live.rows["further"][item.row]))
                 for block in item.blocks:
-                    self.parts[item.tap].write(block.frame, block.samples)
+                    part.write(block.frame, block.samples)
                 if item.parcel is not None:
                     self.parcels[item.tap] |= zip(item.parcel.frames, item.parcel.packets, strict=True)
                 self.state.written[item.row] = item.upto
             else:
-                tap, frame, samples = item
-                self.parts[tap].write(frame, samples)
+                tap, frame, samples, further = item
+                self.part(tap, further).write(frame, samples)
         self.queue.clear()
         self.state.patched[0] = self.patched
 
@@ -211,9 +218,9 @@ class Rig:
         self.state.committed[:] = self.state.written
         self.state.patches_freed[:] = self.state.patched
         self.state.noted[0] = self.state.notes_freed[0] = self.state.live.world["notes"][0]
-        for tap in range(self.shape.taps):
-            if self.state.live.taps["row"][tap] >= 0:
-                self.drains.give_back(int(self.state.live.taps["row"][tap]))
+        taps = np.flatnonzero(self.state.live.taps["row"] >= 0)
+        for row in self.drains.rows(taps).tolist():
+            self.drains.give_back(row)
         self.commit()
 
     def review(self, now_ns: int) -> None:

@@ -33,12 +33,12 @@ def test_no_object_of_the_room_keeps_what_must_survive() -> None:
         "_state", "state", "timeline", "journal", "streams", "clock", "joining", "sources", "census", "_timeline",
         "_journal", "_clock", "_joining", "_kinds", "_networks", "_wait_ns", "news", "horizon", "window", "_flat",
         "_pitch", "_absence", "holes", "keys", "_mask_dtmf", "_turn", "_tap_of", "_free", "_spare", "_written", "_keys",
-        "pauses", "unknown", "secured", "packets",
+        "pauses", "unknown", "secured", "_beside", "packets",
     }  # fmt: skip
     parts = (pipeline, pipeline.timeline, pipeline.journal, pipeline.streams, pipeline.clock, pipeline.joining)
     more = (pipeline.clock.holes, pipeline.joining.keys, pipeline.joining.census, pipeline.pauses, pipeline.unknown)
     # SRTP keys come again over the link; the rest is derived from columns or a place to put one turn's octets
     assert set(vars(pipeline.secured)) == {"_state", "_openers", "_wary", "_any", "_rows"}
-    for part in (*parts, pipeline.sources, *more):
+    for part in (*parts, pipeline.sources, pipeline.sources._beside, *more):
         assert set(vars(part)) <= allowed, type(part).__name__
     assert set(vars(pipeline.timeline.packets)) <= allowed

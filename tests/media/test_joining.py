@@ -78,16 +78,6 @@ def test_a11_at_most_eight_changes_a_minute_the_rest_is_counted() -> None:
     assert sum(rig.state.live.world["verdicts"][0].tolist()) == len(sent)
 
 
-def test_a12_a_second_ssrc_beside_a_living_one_is_not_mixed_in_and_the_tap_says_so() -> None:
-    rig = Rig()
-    rig.open()
-    one, two = talk(300), talk(300, START + 5 * MS, ssrc=8, seed=2, timestamp=1 << 30)
-    rig.run(one + two, finish=False)
-    rig.drain(START + 6 * SECOND, ending=True)
-    assert rig.parts[0].present() == truth(one, 5_000)
-    assert rig.tap()["flaws"] == Flaw.CONFLICT
-
-
 def test_a11_an_ssrc_that_changed_just_before_the_end_is_heard_at_the_last_call() -> None:
     rig = Rig()
     rig.open()

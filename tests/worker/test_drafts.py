@@ -43,12 +43,12 @@ def on_disk(files: Files) -> Any:
 async def test_a_change_is_durable_and_the_newest_one_is_the_last(tmp_path: Path) -> None:
     files = Slow(tmp_path)
     drafts = Drafts(Errands(), files)
-    drafts.take(3, DRAFT)
+    drafts.take(DRAFT)
     for number in range(9):
-        drafts.change(3, labelled(number=str(number)))
-    assert drafts[3] == labelled(number="8")
+        drafts.change(labelled(number=str(number)))
+    assert drafts[DRAFT.recording_id] == labelled(number="8")
     files.leave.set()
-    assert await drafts.settled(3) == labelled(number="8")
+    assert await drafts.settled(DRAFT.recording_id) == labelled(number="8")
     assert on_disk(files) == labelled(number="8")
     assert files.writes <= 2  # what came while one was on its way is one more
 
@@ -56,9 +56,9 @@ async def test_a_change_is_durable_and_the_newest_one_is_the_last(tmp_path: Path
 async def test_settled_waits_for_what_is_on_its_way(tmp_path: Path) -> None:
     files = Slow(tmp_path)
     drafts = Drafts(Errands(), files)
-    drafts.take(3, DRAFT)
-    drafts.change(3, labelled(a="b"))
-    settled = asyncio.ensure_future(drafts.settled(3))
+    drafts.take(DRAFT)
+    drafts.change(labelled(a="b"))
+    settled = asyncio.ensure_future(drafts.settled(DRAFT.recording_id))
     await until(lambda: True)
     assert not settled.done()
     files.leave.set()
@@ -69,13 +69,13 @@ async def test_settled_waits_for_what_is_on_its_way(tmp_path: Path) -> None:
 async def test_nothing_is_written_where_nothing_changed(tmp_path: Path) -> None:
     files = Slow(tmp_path)
     drafts = Drafts(Errands(), files)
-    drafts.take(3, DRAFT)
-    drafts.change(3, msgspec.structs.replace(DRAFT))
-    assert await drafts.settled(3) == DRAFT
+    drafts.take(DRAFT)
+    drafts.change(msgspec.structs.replace(DRAFT))
+    assert await drafts.settled(DRAFT.recording_id) == DRAFT
     assert files.writes == 0
-    assert 3 in drafts
-    drafts.drop(3)
-    assert 3 not in drafts
+    assert DRAFT.recording_id in drafts
+    drafts.drop(DRAFT.recording_id)
+    assert DRAFT.recording_id not in drafts
 
 
 def test_amend_says_all_that_may_change() -> None:

@@ -38,14 +38,14 @@ def test_the_announced_source_reaches_columns_and_draft(
 ) -> None:
     order = msgspec.structs.replace(call().order, announced=announced)
     assert orders.wanted(order).announced == source
-    [channel] = orders.draft(order, configure(tmp_path)).channels
+    [channel] = orders.draft([order], configure(tmp_path)).channels
     assert isinstance(channel.source, Told)
     assert channel.source.announced == words
 
 
 def test_c1_the_draft_holds_all_that_was_asked_for(tmp_path: Path, call: Call) -> None:
     order = call(labels={"team": "blue"}, call_id="c", direction="listen", law=8).order
-    draft = orders.draft(order, configure(tmp_path))
+    draft = orders.draft([order], configure(tmp_path))
     ids = draft.recording_id, draft.tap_id, draft.call_id, draft.node_id
     assert ids == (order.recording_id, "tap-0", "c", UNSET)
     assert (draft.labels, draft.direction, draft.layout) == ({"team": "blue"}, "listen", "mono")
@@ -64,4 +64,4 @@ def test_an_order_that_means_nothing_is_told_apart(wrong: dict[str, Any], call: 
 
 def test_a_codec_that_is_none_is_told_apart(tmp_path: Path, call: Call) -> None:
     with pytest.raises(KeyError):
-        orders.draft(call(law=3).order, configure(tmp_path))
+        orders.draft([call(law=3).order], configure(tmp_path))

@@ -9,7 +9,7 @@ import numpy as np
 from receiver.media.block import ABSENT, Block
 from receiver.media.columns import NOTE, NoteKind
 from receiver.media.drain import Cut
-from receiver.worker.shelf import Shelved, read_notes
+from receiver.worker.shelf import Strand, read_notes
 from tests.worker.office import HORIZON, Line, Office, office, until
 
 Call = Callable[..., Line]
@@ -101,14 +101,14 @@ def test_a_block_is_cut_where_a_segment_begins() -> None:
     class Here:
         key = Key()
 
-    shelved = Shelved(Here(), None)  # type: ignore[arg-type]
-    pieces = list(shelved.pieces(Block(0, 90, np.arange(20, dtype=np.int16))))
+    strand = Strand(Here())  # type: ignore[arg-type]
+    pieces = list(strand.pieces(Block(0, 90, np.arange(20, dtype=np.int16))))
     assert [(piece.frame, piece.samples.tolist()) for piece in pieces] == [
         (90, list(range(10))), (100, list(range(10, 20))),
     ]  # fmt: skip
     for frame in (50, 80, 100, 130):
-        assert len(list(shelved.pieces(Block(0, frame, np.zeros(20, np.int16))))) == 1
-    assert shelved.part_of(99) is None
+        assert len(list(strand.pieces(Block(0, frame, np.zeros(20, np.int16))))) == 1
+    assert strand.part_of(99) is None
 
 
 async def test_the_files_of_a_slot_are_those_of_the_present_recording(

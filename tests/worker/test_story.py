@@ -97,11 +97,11 @@ def test_c5_what_notes_alone_still_tell() -> None:
         np.zeros(1, NOTE),  # a hole: the disk did not take it
         note(NoteKind.EPOCH, ssrc=9, frame=9_000, timestamp=6, wall_ns=10**18),
     ])  # fmt: skip
-    [channel] = story.described(draft, notes.tobytes() + b"torn").channels
+    [channel] = story.described(draft, [notes.tobytes() + b"torn"], [0]).channels
     assert [stream.ssrc for stream in channel.streams] == [7, 9]
     assert [epoch.frame for epoch in channel.streams[0].epochs] == [3_200]
     assert channel.source == sidecar.Source(announced="a:1", seen="192.0.2.1:5", trust="address")
-    [nothing] = story.described(made_draft(channels=()), b"").channels
+    [nothing] = story.described(made_draft(channels=()), [b""], [0]).channels
     assert nothing.streams == ()
 
 

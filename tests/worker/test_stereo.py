@@ -1,0 +1,276 @@
+"""Layout ``stereo``: two taps are one recording, left speak, right listen, whatever happens to either."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from receiver import link
+from receiver.archive.check import check
+from receiver.media.columns import TapState
+from receiver.worker import rolling
+from tests.archive.world import read_wav
+from tests.worker.office import Line, Office, office, until
+
+Call = Callable[..., Line]
+PARTIES = ("speak", "listen")
+
+
+@pytest.fixture
+def another() -> Iterator[int]:
+    """The memory of a next version."""
+    descriptor = os.memfd_create("another")
+    yield descriptor
+    os.close(descriptor)
+
+
+def pair(call: Call, slots: tuple[int, int] = (0, 3), **more: Any) -> tuple[Line, Line]:
+    """Two lines of one recording."""
+    first = call(slots[0], layout="stereo", direction=PARTIES[0], channel=0, channels=2, **more)
+    second = call(
+        slots[1], layout="stereo", direction=PARTIES[1], channel=1, channels=2, recording_id=first.id, **more
+    )
+    return first, second
+
+
+def living(*lines: Line) -> dict[str, int]:
+    return {link.tap_name(each.id, each.order.channel): each.slot for each in lines}
+
+
+def frames(one: Office, which: Line) -> NDArray[np.int16]:
+    """All frames of a recording, both channels."""
+    told = one.told(which)
+    files = [told["file"]] if told["file"] else [part["file"] for part in told["parts"]]
+    return np.concatenate([read_wav(one.directory / "ready" / name) for name in files])
+
+
+def assert_exact(one: Office, *lines: Line) -> None:
+    """Each channel is what was sent on it, at the frame that its sidecar names, and silence elsewhere."""
+    whole, told = frames(one, lines[0]), one.told(lines[0])
+    assert whole.shape == (told["frames"], 2)
+    for number, each in enumerate(lines):
+        channel = told["channels"][number]
+        assert (channel["party"], channel["tap_id"]) == (PARTIES[number], f"tap-{each.slot}")
+        sound = np.zeros(len(whole), np.int16)
+        if each.sent:
+            [stream] = channel["streams"]
+            first = stream["epochs"][0]["frame"]
+            sound[first : first + each.truth.size] = each.truth
+        assert np.array_equal(whole[:, number], sound)
+    assert check(one.directory) == []
+
+
+async def test_left_is_speak_and_right_is_listen_each_exact(tmp_path: Path, memory: int, call: Call) -> None:
+    lines = pair(call)
+    async with office(tmp_path, memory) as one:
+        await one.open(*lines)
+        assert len([name for name in one.spooled() if name.endswith(".part")]) == 2
+        for k in range(4):
+            for each in lines:
+                each.talk(10, first=10 * k)
+            one.hear()
+        told = await one.close(lines[1])
+        assert (told.outcome, told.layout, told.direction, told.tap_id) == ("complete", "stereo", "both", "tap-0")
+        assert {message.slot for message in one.heard(link.Finished)} == {0, 3}
+        assert {gap.reason for gap in told.gaps} <= {"not_sent"}
+        assert_exact(one, *lines)
+        assert one.spooled() == [f"{lines[0].id}.done"]
+
+
+async def test_what_is_told_of_a_finished_recording_stays_until_both_taps_are_booked(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    lines = pair(call)
+    async with office(tmp_path, memory) as one:
+        await one.open(*lines)
+        await one.close(lines[0])
+        for left in ([f"{lines[0].id}.done"], []):
+            await one.forget(lines[len(left) ^ 1])
+            assert one.spooled() == left
+        assert one.tap(0)["state"] == one.tap(3)["state"] == TapState.FREE
+
+
+async def test_a_recording_begins_when_both_taps_are_there(tmp_path: Path, memory: int, call: Call) -> None:
+    first, second = pair(call)
+    async with office(tmp_path, memory) as one:
+        one.take(second.order, second.door.fileno())
+        one.take(link.Amend(second.slot, second.id, "call", "node", "theirs", {"team": "blue"}))
+        await one.worker.errands.idle(1)
+        assert not one.said
+        assert one.spooled() == []
+        await one.open(first)
+        told = await one.close(first)
+        assert (told.call_id, told.labels) == ("call", {"team": "blue"})
+        assert [channel.control_id for channel in told.channels][1] == "theirs"
+        assert told.channels[0].control_id != "theirs"
+
+
+@pytest.mark.parametrize("which", [0, 1])
+async def test_d5_a_side_that_nothing_came_for_is_silence_and_said(
+    tmp_path: Path, memory: int, call: Call, which: int
+) -> None:
+    lines = pair(call)
+    async with office(tmp_path, memory) as one:
+        await one.open(*lines)
+        lines[1 - which].talk(20)
+        one.hear()
+        told = await one.close(lines[0])
+        assert (told.outcome, told.problem.code) == ("complete", "side_silent")
+        assert f"Of {PARTIES[which]} nothing came" in told.problem.message
+        assert [(gap.frame, gap.frames, gap.channel, gap.reason) for gap in told.gaps] == [
+            (0, 3_200, which, "not_sent")
+        ]
+        assert_exact(one, *lines)
+
+
+async def test_d5_two_sides_that_nothing_came_for_are_empty(tmp_path: Path, memory: int, call: Call) -> None:
+    lines = pair(call)
+    async with office(tmp_path, memory) as one:
+        await one.open(*lines)
+        told = await one.close(lines[0], "no_packets")
+        assert (told.outcome, told.problem.code, told.file) == ("empty", "no_packets", None)
+        assert len(told.channels) == 2
+
+
+async def test_d4_a_side_that_was_refused_makes_it_degraded_and_is_said(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    lines = pair(call, held=True)
+    fault = {"code": "relay_404", "message": "The tap of listen was refused.", "hint": "the call is over"}
+    async with office(tmp_path, memory) as one:
+        await one.open(*lines)
+        one.take(link.Answer(lines[0].slot, lines[0].id, lines[0].order.announced))
+        lines[0].talk(20)
+        one.hear()
+        one.take(link.Close(lines[0].slot, lines[0].id, "stopped", None, [fault]))
+        told = await one.finished(lines[0])
+        assert (told.outcome, told.problem.code) == ("degraded", "relay_404")
+        assert_exact(one, *lines)
+
+
+async def test_k5_a_next_worker_goes_on_with_both(tmp_path: Path, memory: int, call: Call) -> None:
+    lines = pair(call)
+    async with office(tmp_path, memory) as one:
+        await one.open(*lines)
+        for each in lines:
+            each.talk(25)
+        one.hear()
+        one.drain()
+    async with office(tmp_path, memory) as one:
+        await one.open(*lines)
+        for each in lines:
+            each.talk(25, first=25)
+        one.hear()
+        told = await one.close(lines[1])
+        assert told.outcome == "complete"
+        assert_exact(one, *lines)
+
+
+async def test_d7_both_go_on_in_a_memory_of_another_shape(
+    tmp_path: Path, memory: int, another: int, call: Call
+) -> None:
+    lines = pair(call)
+    async with office(tmp_path, memory, kept=True) as one:
+        await one.open(*lines)
+        for each in lines:
+            each.talk(25)
+        one.hear()
+        assert await one.worker.end()
+    async with office(tmp_path, another, kept=True, living=living(*lines), window=56_000) as one:
+        assert one.worker.desk.strangers == {}
+        await one.open(*lines)
+        for each in lines:
+            each.talk(25, first=25)
+        one.hear()
+        assert (await one.close(lines[0])).outcome == "complete"
+        assert_exact(one, *lines)
+
+
+async def test_c5_what_a_power_cut_left_of_both_is_brought_to_its_end(
+    tmp_path: Path, memory: int, another: int, call: Call
+) -> None:
+    lines = pair(call)
+    async with office(tmp_path, memory) as one:
+        await one.open(*lines)
+        for each in lines:
+            each.talk(25)
+        one.hear()
+        await one.commit()
+    async with office(tmp_path, another, repair=True) as one:
+        await one.worker._repair()
+        told = one.told(lines[0])
+        assert (told["outcome"], told["ending"]) == ("degraded", "recovered")
+        assert_exact(one, *lines)
+        assert one.spooled() == []
+
+
+@pytest.mark.parametrize(("encoding", "suffix"), [("g711", ".wav"), ("flac", ".flac")])
+async def test_two_channels_in_every_encoding(
+    tmp_path: Path, memory: int, call: Call, encoding: str, suffix: str
+) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    lines = pair(call)
+    async with office(tmp_path, memory, encoding=encoding) as one:
+        await one.open(*lines)
+        for each in lines:
+            each.talk(25)
+        one.hear()
+        told = await one.close(lines[0])
+        assert (told.encoding, told.file[-len(suffix) :]) == (encoding, suffix)
+        whole, _ = soundfile.read(tmp_path / "ready" / told.file, dtype="int16")
+        for number, each in enumerate(lines):
+            first = told.channels[number].streams[0].epochs[0].frame
+            assert np.array_equal(whole[first : first + 4_000, number], each.truth)
+        assert check(tmp_path) == []
+
+
+async def roll_once(one: Office, lines: tuple[Line, ...], first: int, count: int = 40) -> None:
+    """Both sides fill a segment."""
+    segment = int(one.tap(lines[0])["segment"])
+    for each in lines:
+        each.talk(count, first=first)
+    one.hear()
+    one.drain()
+    assert [one.tap(each)["segment"] for each in lines] == [segment + 1] * len(lines)
+
+
+async def rolled(one: Office, lines: tuple[Line, ...]) -> None:
+    """Until the parts before are a WAV."""
+    await until(lambda: all(one.worker.shelf.taps[each.slot].before is None for each in lines))
+
+
+async def test_c7_both_channels_go_on_in_the_next_file_without_a_missing_sample(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rolling, "LOOK_AGAIN_S", 0.0)
+    lines = pair(call)
+    async with office(tmp_path, memory, segment_frames=4_000) as one:
+        await one.open(*lines)
+        for k in range(3):
+            await roll_once(one, lines, 41 * k)
+            for each in lines:  # what lies before the cut of the one that is ahead is handed on later
+                each.talk(1, first=41 * k + 40)
+            one.hear()
+            one.drain()
+            await rolled(one, lines)
+            assert len(list((tmp_path / "ready").glob("*.wav"))) == k + 1
+            await one.commit()
+            one.hear()
+        told = await one.close(lines[0])
+        assert (told.outcome, len(told.parts), told.file) == ("complete", 4, None)
+        assert {gap.reason for gap in told.gaps} <= {"not_sent"}
+        whole = frames(one, lines[0])
+        for number, each in enumerate(lines):
+            present = whole[:, number]
+            for gap in told.gaps:
+                assert gap.channel != number or not present[gap.frame : gap.frame + gap.frames].any()
+            keep = np.ones(len(present), np.bool_)
+            for gap in told.gaps:
+                if gap.channel == number:
+                    keep[gap.frame : gap.frame + gap.frames] = False
+            assert np.array_equal(present[keep], each.truth)
+        assert check(tmp_path) == []
