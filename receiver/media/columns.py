@@ -14,6 +14,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from receiver.media.kinds import NoteKind as NoteKind
+
 CLOCK_RATE = 8_000
 NS_PER_SAMPLE = 1_000_000_000 // CLOCK_RATE
 LONGEST_PACKET = 1_460
@@ -82,21 +84,6 @@ class Flaw(IntEnum):
     NO_ROOM = 16
     NOTES_LOST = 32
     KEY_LOST = 256
-
-
-class NoteKind(IntEnum):
-    """What a note in ``spool/<recording>.notes`` tells."""
-
-    EPOCH = 1
-    STREAM = 2
-    SOURCE = 3
-    STRETCH = 4
-    ROLL = 5
-    KEY = 6
-    NOISE = 7
-    PAUSE = 10
-    RESUME = 11
-    DECODER = 20
 
 
 ADDRESS = np.dtype([("high", "u8"), ("low", "u8"), ("port", "u2")], align=True)

@@ -14,7 +14,7 @@ from receiver.media.columns import Flaw, Policy
 from receiver.media.packets import DENSITY, PREROLL
 from receiver.media.sources import NOWHERE
 from receiver.wire.rtp import Verdict
-from tests.media.rig import HORIZON, MS, SECOND, START, Rig, Sent, datagrams, succeed, talk, truth
+from tests.media.rig import HORIZON, MS, SECOND, START, Part, Rig, Sent, datagrams, succeed, talk, truth
 from tests.media.test_carry import carry
 from tests.tools import count
 
@@ -276,7 +276,7 @@ def test_d7_a_tap_goes_on_in_another_memory_with_what_its_decoder_needs() -> Non
     other = Rig(taps=3)
     carry(other).unpack(1, told, [2])
     other.commit()
-    other.parcels[1] = {}
+    other.parcels[1], other.parts[1] = {}, Part()
     written, cleared = int(other.state.written[2]), int(other.state.cleared[2])
     assert written == other.state.committed[2] == other.state.live.rows["playout"][2] == cleared + PREROLL
     other.run([each._replace(tap=1) for each in sent[180:]])
