@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from receiver import link
 from receiver.archive.files import Files
@@ -21,6 +22,7 @@ from tests import opus
 from tests.media.rig import Sent
 from tests.media.sealed import key_of, sealed
 from tests.worker.office import HORIZON, Line, Office, office, until
+from tests.worker.test_stereo import pair
 
 Call = Callable[..., Line]
 ENCODED = opus.packets(200)
@@ -390,3 +392,22 @@ async def test_taps_of_g711_never_start_a_decoder(tmp_path: Path, memory: int, c
         await one.close(line)
         assert one.worker.decoding._task is None
         assert not one.state.allocated[one.state.allocated == 2].size
+
+
+@pytest.mark.all
+async def test_stereo_of_two_taps_of_opus_each_with_a_decoder_of_its_own(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    lines = pair(call, law=opus.TYPE)
+    calls = [opus.call(opus.packets(60, seed)) for seed in (1, 2)]
+    async with office(tmp_path, memory) as one:
+        await one.open(*lines)
+        for line, sent in zip(lines, calls, strict=True):
+            await came(one, line, sent)
+        ended = await closed(one, lines[0])
+    assert ended.file is not None
+    sound, rate = soundfile.read(tmp_path / "ready" / ended.file, dtype="int16")
+    assert (rate, ended.sample_rate, sound.shape[1], ended.outcome) == (48_000, 48_000, 2, "complete")
+    for number, sent in enumerate(calls):
+        first, wanted = ended.channels[number].streams[0].epochs[0].frame, opus.heard(sent)
+        assert np.array_equal(sound[first : first + wanted.size, number], wanted)
