@@ -18,7 +18,7 @@ from receiver.media.timeline import Timeline
 from receiver.worker import interludes, story, voices
 from receiver.worker.clocks import by_channel
 from receiver.worker.errands import Errands
-from receiver.worker.shelf import Shelf, read_notes
+from receiver.worker.shelf import Shelf, read_notes, scale
 
 LOOK_AGAIN_S: Final = 0.1
 
@@ -69,6 +69,7 @@ class Rolling:
         anchors, counts = story.anchors(self._state, rows), self._state.live.taps["notes"][slots].tolist()
         self._shelf.write_logs()
         await self._shelf.behind()
+        ticks = scale(self._state.live.taps[slots[0]])
         stretches: list[Stretch] = []
         noted: dict[int, Records] = {}
         numbers = {key.channel: number for number, key in enumerate(before)}
@@ -77,15 +78,16 @@ class Rolling:
             notes = await self._errands.insist(
                 "notes", read_notes, self._files, draft.recording_id, count, each.part.channel
             )
+            notes = story.in_the_part(notes, ticks)
             stretches += voices.stretches(notes, each, numbers)
             noted[each.part.channel] = notes
             number = numbers[each.part.channel]
             if each is shelved[0] or anchors[0] is None:  # all taps are paused at once
-                known = interludes.pauses(notes, int(live.taps["turns"][slot]), live.taps_aside[slot])
+                known = interludes.pauses(notes, int(live.taps["turns"][slot]), live.taps_aside[slot], ticks)
                 stretches += [it._replace(channel=number) for it in pauses.stretches(known, ends[number])]
         await self._errands.insist(
-            "roll", rolls.roll, self._files, draft, before, ends, self._horizon, story.earliest(anchors), stretches,
-            None, anchors, by_channel(list(numbers), noted),
+            "roll", rolls.roll, self._files, draft, before, ends, self._horizon * ticks, story.earliest(anchors),
+            stretches, None, anchors, by_channel(list(numbers), noted),
         )  # fmt: skip
         for each in shelved:
             self._shelf.close_before(each)
@@ -96,7 +98,7 @@ class Rolling:
         live = self._state.live
         record, tap = live.rows[row], live.taps[int(live.rows["tap"][row])]
         heard_ns = live.streams["heard_ns"][record["stream"]] if record["further"] else tap["heard_ns"]
-        playout = self._timeline.frame(row, int(record["playout"]))
+        playout = self._timeline.frame(row, int(record["playout"])) * scale(tap)
         silent = time.monotonic_ns() - int(heard_ns) > SETTLED_NS
         return playout >= frame or silent or tap["state"] in (TapState.CLOSING, TapState.FINISHED)
 
