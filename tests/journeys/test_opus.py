@@ -55,31 +55,41 @@ def decoder_of(worker: int) -> int | None:
     return None
 
 
-async def talk(senders: Sequence[socket.socket], calls: Sequence[Sequence[Sent]], doors: Sequence[int]) -> None:
-    """All calls at once, 20 ms a packet, by the loop's own clock."""
+async def talk(
+    senders: Sequence[socket.socket], calls: Sequence[Sequence[Sent]], doors: Sequence[int], enough: asyncio.Event
+) -> int:
+    """All calls at once, 20 ms a packet, by the loop's own clock; how many packets of each were sent until ``enough``.
+    """
     loop, begun = asyncio.get_running_loop(), asyncio.get_running_loop().time()
     for k, packets in enumerate(zip(*calls, strict=True)):
+        if enough.is_set():
+            return k
         await asyncio.sleep(max(0.0, begun + k * STEP_S - loop.time()))
         for sender, packet, door in zip(senders, packets, doors, strict=True):
             sender.sendto(packet.octets, ("127.0.0.1", door))
+    return len(calls[0])
 
 
-async def die(one: Recorder, kills: int, dice: random.Random, whom: str) -> None:
-    """Kill the worker or its decoder at random instants, each time when the one before has been made good: parts and
-    commits grow again. (Over what several decoders in a row died is given up; what is never committed fills the ring.)
-    """
+async def grown(one: Recorder) -> None:
+    """Wait until parts and commits have grown: what there was of decoders is at work again."""
 
     def sizes(pattern: str) -> int:
         return sum(file.stat().st_size for file in (one.directory / "spool").glob(pattern))
 
+    parts, log = sizes("*.part"), sizes("commits-*.log")
+    while sizes("*.part") == parts or sizes("commits-*.log") == log:  # noqa: ASYNC110  # a size tells no event
+        await asyncio.sleep(STEP_S)
+
+
+async def die(one: Recorder, kills: int, dice: random.Random, whom: str) -> None:
+    """Kill the worker or its decoder at random instants, each time when the one before has been made good. (Over what
+    several decoders in a row died is given up; what is never committed fills the ring.)"""
     for _ in range(kills):
-        parts, log = sizes("*.part"), sizes("commits-*.log")
-        while sizes("*.part") == parts or sizes("commits-*.log") == log:  # noqa: ASYNC110  # a size tells no event
-            await asyncio.sleep(STEP_S)
+        await grown(one)
         await asyncio.sleep(dice.uniform(0, 0.9))
         await one.alive()
-        victim = one.pid() if whom == "worker" else decoder_of(one.pid())
-        assert victim is not None
+        while (victim := one.pid() if whom == "worker" else decoder_of(one.pid())) is None:
+            await asyncio.sleep(STEP_S)  # its successor is being started
         if whom == "worker":
             one.recording.clear()
         os.kill(victim, signal.SIGKILL)
@@ -91,7 +101,7 @@ async def test_p3_one_that_is_killed_costs_no_packet_and_says_where_it_may_diffe
     whom: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     taps, kills = 4, count(2, all=3, full=60)
-    made = [opus.packets(int(kills * 200 + 100), seed, bits=16_000 + 8_000 * seed) for seed in range(taps)]
+    made = [opus.packets(int(kills * 1_000), seed, bits=16_000 + 8_000 * seed) for seed in range(taps)]
     calls = [opus.call(each, timestamp=2**32 - 48_000 * (seed + 1), ssrc=seed) for seed, each in enumerate(made)]
     senders = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in made]
     for each in senders:
@@ -99,11 +109,14 @@ async def test_p3_one_that_is_killed_costs_no_packet_and_says_where_it_may_diffe
         request.addfinalizer(each.close)
     async with recorder(tmp_path / "recordings") as one:
         opened = await one.open([f"127.0.0.1:{each.getsockname()[1]}" for each in senders], law=opus.TYPE)
-        talking = asyncio.ensure_future(talk(senders, calls, [tap.port.number for tap in opened]))
+        enough = asyncio.Event()
+        talking = asyncio.ensure_future(talk(senders, calls, [tap.port.number for tap in opened], enough))
         await die(one, kills, random.Random(5), whom)
-        assert not talking.done(), "the calls were over before the last death"
-        await talking
         await one.alive()
+        await grown(one)
+        assert not talking.done(), "the calls were over before the last death was made good"
+        enough.set()
+        calls = [call[: await talking] for call in calls]
         await one.close(opened)
     differ = 0
     for tap, sent in zip(opened, calls, strict=True):
