@@ -88,7 +88,7 @@ async def die(one: Recorder, kills: int, dice: random.Random, whom: str) -> None
         await grown(one)
         await asyncio.sleep(dice.uniform(0, 0.9))
         await one.alive()
-        while (victim := one.pid() if whom == "worker" else decoder_of(one.pid())) is None:
+        while (victim := one.pid() if whom == "worker" else decoder_of(one.pid())) is None:  # noqa: ASYNC110
             await asyncio.sleep(STEP_S)  # its successor is being started
         if whom == "worker":
             one.recording.clear()
