@@ -19,11 +19,13 @@ COPY pyproject.toml LICENSE ./
 COPY receiver receiver
 # From here on nothing comes from the network. The environment gets what tapdeck leans on, not what builds it, and no
 # pip. Its bytecode is made now, because nothing may be written later, and is not compared with the sources' dates.
+# What packages bring for their own tests and for type checkers stays behind: a tenth of the image.
 RUN /build/bin/pip install --quiet --no-index --find-links /wheels hatchling \
     && /build/bin/pip wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir /wheels . \
     && python3 -m venv --without-pip /opt/tapdeck \
     && /build/bin/pip --python /opt/tapdeck/bin/python install --quiet --no-index --find-links /wheels \
         --no-compile tapdeck \
+    && find /opt/tapdeck/lib \( -type d -name tests -o -name '*.pyi' -o -name '*.pxd' \) -prune -exec rm -rf {} + \
     && /opt/tapdeck/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/tapdeck/lib
 
 # ---- the image
