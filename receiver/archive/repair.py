@@ -36,13 +36,15 @@ from receiver.archive.sidecar import (
 
 
 class Described(NamedTuple):
-    """What a worker's notes tell of a recording, in frames of the part axes. ``pauses`` are those of the first tap."""
+    """What a worker's notes tell of a recording, in frames of the part axes. ``pauses`` are told in those of channel
+    ``pauses_of``."""
 
     channels: tuple[Channel, ...]
     pauses: tuple[Paused, ...] = ()
     stretches: tuple[Stretch, ...] = ()
     dtmf: tuple[Digit, ...] = ()
     noise: tuple[Noise, ...] = ()
+    pauses_of: int = 0
 
 
 Describe = Callable[[Draft, Sequence[bytes], Sequence[int]], Described]
@@ -126,7 +128,7 @@ class _Repair:
             anchor = 0, min((each for each in anchors if each is not None), default=None)
         stretches = [*known.stretches, *self._cut_off(parts, frames)]
         lanes = axes.lanes(axes.beginnings(parts), anchors, draft.sample_rate, None)
-        told = [*stretches, *axes.spread(pauses.stretches(known.pauses, max(frames)), 0, lanes)]
+        told = [*stretches, *axes.spread(pauses.stretches(known.pauses, max(frames)), known.pauses_of, lanes)]
         roll_rest(self._files, draft, parts, *anchor, told, self._believed, anchors)
         return finish(
             self._files,
@@ -144,6 +146,7 @@ class _Repair:
                 dtmf=known.dtmf,
                 noise=known.noise,
                 pauses=known.pauses,
+                pauses_of=known.pauses_of,
                 faults=tuple(self._faults(parts, frames)),
                 anchors=anchors,
             ),

@@ -71,13 +71,14 @@ class Rolling:
         stretches: list[Stretch] = []
         numbers = {key.channel: number for number, key in enumerate(before)}
         lanes, live = axes.lanes(axes.beginnings(before), anchors, draft.sample_rate, None), self._state.live
+        teller = shelved[interludes.teller(anchors[: len(slots)])]
         for slot, each, count in zip(slots, shelved, counts, strict=True):
             notes = await self._errands.insist(
                 "notes", read_notes, self._files, draft.recording_id, count, each.part.channel
             )
             stretches += voices.stretches(notes, each, numbers)
             number = numbers[each.part.channel]
-            if each is shelved[0] or anchors[0] is None:  # all taps are paused at once
+            if each is teller:
                 known = interludes.pauses(notes, int(live.taps["turns"][slot]), live.taps_aside[slot])
                 stretches += axes.spread(pauses.stretches(known, ends[number]), number, lanes)
         await self._errands.insist(

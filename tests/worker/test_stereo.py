@@ -1,6 +1,7 @@
 """Layout ``stereo``: two taps are one recording, left speak, right listen, whatever happens to either."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -274,3 +275,35 @@ async def test_c7_both_channels_go_on_in_the_next_file_without_a_missing_sample(
                     keep[gap.frame : gap.frame + gap.frames] = False
             assert np.array_equal(present[keep], each.truth)
         assert check(tmp_path) == []
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_pause_is_told_by_the_side_that_was_heard_first(
+    tmp_path: Path, memory: int, call: Call, first: int
+) -> None:
+    lines = pair(call)
+    early, late = lines[first], lines[1 - first]
+    async with office(tmp_path, memory) as one:
+        await one.open(*lines)
+        turned: list[int] = []
+
+        def turn() -> None:
+            turned.append(time.monotonic_ns())
+            for each in lines:
+                one.take(link.Pause(each.slot, each.id, len(turned), turned[:]))
+
+        early.talk(40)
+        one.hear()
+        turn()
+        early.talk(20, first=40)
+        one.hear()
+        turn()
+        early.talk(20, first=60)
+        late.talk(20)
+        one.hear()
+        told = await one.close(early)
+        [pause] = told.pauses
+        assert pause.frame <= 40 * 160
+        assert pause.frame + pause.frames >= 60 * 160
+        kept_out = [(gap.frame, gap.frames) for gap in told.gaps if (gap.channel, gap.reason) == (first, "paused")]
+        assert kept_out == [(40 * 160, 20 * 160)]
