@@ -10,7 +10,7 @@ from receiver.archive import roll as rolls
 from receiver.archive.files import Files
 from receiver.archive.gaps import Stretch
 from receiver.archive.names import PartKey
-from receiver.archive.sidecar import Draft
+from receiver.archive.sidecar import Draft, Reason
 from receiver.media.columns import TapState
 from receiver.media.cutting import SETTLED_NS
 from receiver.media.state import State
@@ -66,9 +66,16 @@ class Rolling:
         while len(rows) > 1 and not all(map(self._has_passed, rows, ends)):  # noqa: ASYNC110  # of columns
             await asyncio.sleep(LOOK_AGAIN_S)
         anchors, counts = story.anchors(self._state, rows), self._state.live.taps["notes"][slots].tolist()
+        reached = [
+            min(max(self._reached(row), key.first_frame), end)
+            for row, key, end in zip(rows, before, ends, strict=True)
+        ]  # fmt: skip
         self._shelf.write_logs()
         await self._shelf.behind()
-        stretches: list[Stretch] = []
+        stretches = [  # one that fell silent was cut where the others were: nothing of it was to be written there
+            Stretch(frame, end - frame, number, Reason.NOT_SENT)
+            for number, (frame, end) in enumerate(zip(reached, ends, strict=True)) if frame < end
+        ]  # fmt: skip
         numbers = {key.channel: number for number, key in enumerate(before)}
         lanes, live = axes.lanes(axes.beginnings(before), anchors, draft.sample_rate, None), self._state.live
         teller = shelved[interludes.teller(anchors[: len(slots)])]
@@ -83,10 +90,15 @@ class Rolling:
                 stretches += axes.spread(pauses.stretches(known, ends[number]), number, lanes)
         await self._errands.insist(
             "roll", rolls.roll, self._files, draft, before, ends, self._horizon, story.earliest(anchors), stretches,
-            None, anchors,
+            reached, anchors,
         )  # fmt: skip
         for each in shelved:
             self._shelf.close_before(each)
+
+    def _reached(self, row: int) -> int:
+        """One past the last frame that was handed on."""
+        playout = int(self._state.live.rows["playout"][row])
+        return self._timeline.frame(row, playout - 1) + 1
 
     def _has_passed(self, row: int, frame: int) -> bool:
         """Whether all that lies before a frame was handed on: a channel is cut where the others were, ahead of what it

@@ -307,3 +307,29 @@ async def test_a_pause_is_told_by_the_side_that_was_heard_first(
         assert pause.frame + pause.frames >= 60 * 160
         kept_out = [(gap.frame, gap.frames) for gap in told.gaps if (gap.channel, gap.reason) == (first, "paused")]
         assert kept_out == [(40 * 160, 20 * 160)]
+
+
+async def test_c7_a_side_that_fell_silent_before_the_cut_was_not_failed_to_be_written(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rolling, "LOOK_AGAIN_S", 0.0)
+    lines = pair(call)
+    async with office(tmp_path, memory, segment_frames=9_000) as one:
+        await one.open(*lines)
+        for first, count, sides in ((0, 20, lines), (20, 60, lines[:1]), (80, 20, lines[:1])):
+            for each in sides:
+                each.talk(count, first=first)
+            one.hear()
+            one.drain()
+            await one.commit()
+        told = await one.close(lines[0])
+        assert (told.outcome, len(told.parts)) == ("complete", 2)
+        assert {(gap.channel, gap.reason) for gap in told.gaps} <= {(0, "not_sent"), (1, "not_sent")}
+        whole = frames(one, lines[0])
+        for number, each in enumerate(lines):
+            keep = np.ones(len(whole), np.bool_)
+            for gap in told.gaps:
+                if gap.channel == number:
+                    keep[gap.frame : gap.frame + gap.frames] = False
+            assert np.array_equal(whole[keep, number], each.truth)
+        assert check(tmp_path) == []
