@@ -333,3 +333,26 @@ async def test_c7_a_side_that_fell_silent_before_the_cut_was_not_failed_to_be_wr
                     keep[gap.frame : gap.frame + gap.frames] = False
             assert np.array_equal(whole[keep, number], each.truth)
         assert check(tmp_path) == []
+
+
+async def test_c7_what_came_for_a_published_segment_after_a_silence_is_said_to_be_lost(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rolling, "LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr(rolling, "SETTLED_NS", 0)
+    lines = pair(call)
+    async with office(tmp_path, memory, segment_frames=9_000) as one:
+        await one.open(*lines)
+        for first, count, sides in ((0, 20, lines), (20, 60, lines[:1])):
+            for each in sides:
+                each.talk(count, first=first)
+            one.hear()
+            one.drain()
+            await one.commit()
+        await rolled(one, lines)
+        lines[1].talk(80, first=20)  # as after a stall of its network
+        one.hear()
+        one.drain()
+        told = await one.close(lines[0])
+        assert (told.outcome, told.problem.code) == ("degraded", "late_lost")
+        assert check(tmp_path) == []
