@@ -73,10 +73,16 @@ Where this plan left the first one, and why:
 * Rule A17's row of ten packets or 500 ms counts only while it does not fall: in a burst after a stall of five seconds
   more than ten packets lie above the envelope, each nearer to it than the one before.
 * A recording has channels, and each grows as a row of the ring with an axis of its own: those of its taps (stereo:
-  two), then those that SSRCs have beside others (rule A12). ``archive/axes`` lays them beside each other at the finish;
-  where a long recording goes on in a next file all are cut at one moment (``media/cutting``).
+  two), then those that SSRCs have beside others (rule A12). ``archive/laying`` lays them beside each other at the
+  finish, by their clocks (``archive/align``, ``archive/pace``), on one axis (``archive/axes``); where a long recording
+  goes on in a next file all are cut at one moment (``media/cutting``).
 * What one side of a stereo recording meets alone (silence, a refusal, the relay's ``finished``) ends that side, and its
   channel is silence; what is said of the recording (a stop, the call's end) ends both (``control/sides``).
+* Drift is the slope below which a tenth of an epoch's ten-second windows lie, one for all epochs of a clock. The line
+  below which none lies hangs on two windows where jitter seldom leaves the least delay alone; least squares follows a
+  congested half hour (``archive/pace``).
+* RTCP on port + 1 is read by polling once a second, and a word that a dying worker had read and not kept is lost: the
+  sender says it again in some seconds (``worker/ears``).
 
 The words: datagram · slab (the datagrams of one tick) · batch (the slab read as columns) · verdict · stream (one SSRC
 from one source) · epoch (a run of one stream with one clock) · timeline (the ring) · playout (next sample to hand on) ·

@@ -27,7 +27,6 @@ _SOURCES = "other codecs (version 0.4)"
 
 AWAITED: Mapping[str, Awaited] = {
     "media.workers": Awaited((1,), "more than one media worker"),
-    "media.rtcp": Awaited(("mux", "off"), "RTCP on port + 1 (version 0.4)"),
     "taps.codec": Awaited(("PCMU", "PCMA"), _SOURCES),
 }
 """Keys of the contract that this version knows and cannot honour in full. Nothing else is left out."""

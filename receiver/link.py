@@ -36,8 +36,9 @@ class Configure(Struct, frozen=True, tag=True):
     ``living``, at the first start under this control, tells which taps go on (by `tap_name`), and in which slots; what
     else the memory holds is over. ``kept``: sockets and memory outlive control (rule D7), so at the end of the link
     nothing is concluded. ``reserve_octets`` are kept back for a full disk, ``keep_ns`` is how long recordings may lie
-    in ``ready/`` (0: for ever). ``mask_dtmf``: keys that are pressed are told nowhere. ``keys`` are SRTP's, of the
-    recordings that live, told at every start: the slab in hand is run before the first `Open`.
+    in ``ready/`` (0: for ever). ``mask_dtmf``: keys that are pressed are told nowhere. ``rtcp``: what senders say by it
+    is read. ``keys`` are SRTP's, of the recordings that live, told at every start: the slab in hand is run before the
+    first `Open`.
     """
 
     index: int
@@ -59,6 +60,7 @@ class Configure(Struct, frozen=True, tag=True):
     reserve_octets: int = 0
     keep_ns: int = 0
     mask_dtmf: bool = False
+    rtcp: bool = True
     pause_as: str = "silence"
     keys: dict[str, Key] = {}
 
@@ -99,6 +101,13 @@ class Open(Struct, frozen=True, tag=True):
     turned_ns: list[int] = []
     suite: str | None = None
     key: Key | None = None
+
+
+class Ear(Struct, frozen=True, tag=True):
+    """Follows an `Open`: the socket that travels along is where RTCP of this tap comes (rule A13)."""
+
+    slot: int
+    recording_id: str
 
 
 class Answer(Struct, frozen=True, tag=True):
@@ -290,7 +299,7 @@ class Repaired(Struct, frozen=True, tag=True):
     sidecars: list[bytes]
 
 
-ToWorker = Configure | Open | Answer | Source | Amend | Pause | Close | Forget | Loudness
+ToWorker = Configure | Open | Ear | Answer | Source | Amend | Pause | Close | Forget | Loudness
 ToControl = Mapped | Ready | Opened | Refused | Happened | Report | Finished | Repaired
 
 

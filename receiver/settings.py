@@ -318,7 +318,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield f'taps.direction: expected "both", because taps.layout is "stereo"; found {settings.taps.direction!r}'
     yield from wrong_records(settings.record)
     yield from wrong_hooks(settings.hook)
-    yield from wrong_ports(settings.listen, media.allow)
+    yield from wrong_ports(settings.listen, media.allow, media.rtcp == "both")
     ws = settings.ws
     if (ws.listen is None) != (ws.uri is None):
         missing = "uri" if ws.uri is None else "listen"

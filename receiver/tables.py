@@ -51,13 +51,15 @@ class Hook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timeout_s: Annotated[float, Meta(ge=0.1, le=600)] = 10
 
 
-def wrong_ports(listens: Sequence[Listen], allow: Sequence[str]) -> Iterator[str]:
+def wrong_ports(listens: Sequence[Listen], allow: Sequence[str], even: bool) -> Iterator[str]:
     """What is wrong with ``[[listen]]`` although each value has the right type."""
     ports = []
     for number, listen in enumerate(listens):
         where = f"listen[{number}]"
         if listen.port in ports:
             yield f"{where}.port: expected another one than before, found {listen.port} again"
+        if even and listen.port % 2:
+            yield f'{where}.port: expected an even one, because media.rtcp is "both"; found {listen.port}'
         if listen.source is None and not allow:
             expected = '"address", "address:port" or "any", because [media].allow is empty'
             yield f"{where}.source: expected {expected}; found none"

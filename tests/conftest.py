@@ -11,7 +11,7 @@ from tests.tools import level, missing
 
 # A deadline would be an assertion on wall time. Derandomized where the answer must be the same for everybody; --full
 # looks for new examples.
-settings.register_profile("quick", max_examples=50, deadline=None, derandomize=True)
+settings.register_profile("quick", max_examples=30, deadline=None, derandomize=True)
 settings.register_profile(
     "all", max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -8,6 +8,7 @@ from receiver.link import (
     Answer,
     Close,
     Configure,
+    Ear,
     Finished,
     Forget,
     Happened,
@@ -43,6 +44,7 @@ OPEN = Open(
 TO_WORKER: list[ToWorker] = [
     CONFIGURE,
     OPEN,
+    Ear(3, "r"),
     Answer(3, "r", None),
     Source(3, "r", "any", ("2001:db8::1", 5)),
     Close(3, "r", "refused", {"code": "606", "message": "no", "hint": ""}),

@@ -73,3 +73,13 @@ def test_a_port_that_means_nothing_stops_the_start(tmp_path: Path, tables: list[
     with pytest.raises(ConfigError) as caught:
         listens(tmp_path, *tables)
     assert said in str(caught.value)
+
+
+def test_a13_with_rtcp_on_the_next_port_an_open_port_is_even(tmp_path: Path) -> None:
+    """RFC 3550, section 11."""
+    table = 'port = 30001\nsource = "any"'
+    assert listens(tmp_path, table)
+    file = tmp_path / "both.toml"
+    file.write_text(f'media.rtcp = "both"\n[[listen]]\n{table}\n')
+    with pytest.raises(ConfigError, match=r"listen\[0\].port: expected an even one.*found 30001"):
+        load(file, {})

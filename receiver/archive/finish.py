@@ -16,6 +16,7 @@ from msgspec import UNSET, UnsetType
 from receiver.archive import axes, names, pauses
 from receiver.archive.files import Files
 from receiver.archive.gaps import Stretch
+from receiver.archive.laying import Paces, lay
 from receiver.archive.names import MOST_TAPS, PartKey
 from receiver.archive.outcome import judge
 from receiver.archive.pauses import Paused
@@ -68,6 +69,7 @@ class Facts:
     faults: tuple[Problem, ...] = ()
     problem: Problem | None = None
     anchors: tuple[int | None, ...] = ()
+    paces: Paces = ()
     pauses_of: int = 0
     notices: tuple[Problem, ...] = ()
 
@@ -197,8 +199,7 @@ def _keep_draft(files: Files, draft: Draft) -> None:
 def _compose(files: Files, facts: Facts) -> Sidecar:
     sound = _Sound()
     stop = max(facts.frames, default=0)
-    lanes = axes.lanes(axes.beginnings(facts.parts), facts.anchors, facts.draft.sample_rate, None)
-    paused = axes.spread(pauses.stretches(facts.pauses, stop), facts.pauses_of, lanes)
+    paused = (it._replace(channel=facts.pauses_of) for it in pauses.stretches(facts.pauses, stop))
     facts = replace(facts, stretches=(*facts.stretches, *paused))
     if facts.parts and facts.parts[0].segment:
         sound = _several(files, facts)
@@ -223,7 +224,7 @@ def _compose(files: Files, facts: Facts) -> Sidecar:
 
 def _single(files: Files, facts: Facts) -> _Sound:
     rate = facts.draft.sample_rate
-    lanes = axes.lanes(facts.parts, facts.anchors, rate, None)
+    lanes = lay(files, facts.parts, facts.frames, facts.frames, facts.paces, facts.anchors, rate, None)
     upto = axes.reach(facts.frames, lanes)
     made = sound_of(files, facts.draft, facts.parts, lanes, upto, facts.frames, facts.stretches, None)
     if made.woven is None:
@@ -247,14 +248,10 @@ def _single(files: Files, facts: Facts) -> _Sound:
 
 def _several(files: Files, facts: Facts) -> _Sound:
     """The last segment is rolled as its predecessors were, then all are told of together."""
-    anchor = facts.anchor_frame, facts.anchor_ns
-    segments = roll_rest(files, facts.draft, facts.parts, *anchor, facts.stretches, anchors=facts.anchors)
-    segments.append(
-        roll(
-            files, facts.draft, facts.parts, facts.frames, *anchor, facts.stretches, facts.frames, facts.anchors,
-            Reason.NOT_SENT,
-        )
-    )  # fmt: skip
+    common, times = (facts.anchor_frame, facts.anchor_ns, facts.stretches), (facts.anchors, facts.paces)
+    segments = roll_rest(files, facts.draft, facts.parts, *common, None, *times)
+    last = roll(files, facts.draft, facts.parts, facts.frames, *common, facts.frames, *times, Reason.NOT_SENT)
+    segments.append(last)
     begun = [segment for segment in segments if isinstance(segment.begins, int)]
     if not begun:
         return _Sound()

@@ -12,10 +12,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from receiver.archive import axes, commitlog, names, pauses
+from receiver.archive import commitlog, names, pauses
 from receiver.archive.files import Files
 from receiver.archive.finish import Facts, final_stem, finish, finished
 from receiver.archive.gaps import Stretch
+from receiver.archive.laying import Paces
 from receiver.archive.names import DEFAULT_PATTERN, PartKey, Spooled, in_the_file
 from receiver.archive.part import FRAME_OCTETS, LogKey
 from receiver.archive.pauses import Paused
@@ -44,6 +45,7 @@ class Described(NamedTuple):
     stretches: tuple[Stretch, ...] = ()
     dtmf: tuple[Digit, ...] = ()
     noise: tuple[Noise, ...] = ()
+    paces: Paces = ()
     pauses_of: int = 0
 
 
@@ -67,7 +69,10 @@ class _Found:
 
 
 def repair(
-    files: Files, living: Collection[str], describe: Describe, told: Told = lambda name, problem: None
+    files: Files,
+    living: Collection[str],
+    describe: Describe,
+    told: Told = lambda name, problem: None,
 ) -> list[Sidecar]:
     """Bring every recording in spool to its end that is not among the ``living``; return their sidecars.
 
@@ -127,9 +132,9 @@ class _Repair:
         if anchors:
             anchor = 0, min((each for each in anchors if each is not None), default=None)
         stretches = [*known.stretches, *self._cut_off(parts, frames)]
-        lanes = axes.lanes(axes.beginnings(parts), anchors, draft.sample_rate, None)
-        told = [*stretches, *axes.spread(pauses.stretches(known.pauses, max(frames)), known.pauses_of, lanes)]
-        roll_rest(self._files, draft, parts, *anchor, told, self._believed, anchors)
+        paused = pauses.stretches(known.pauses, max(frames))
+        told = [*stretches, *(it._replace(channel=known.pauses_of) for it in paused)]
+        roll_rest(self._files, draft, parts, *anchor, told, self._believed, anchors, known.paces)
         return finish(
             self._files,
             Facts(
@@ -149,6 +154,7 @@ class _Repair:
                 pauses_of=known.pauses_of,
                 faults=tuple(self._faults(parts, frames)),
                 anchors=anchors,
+                paces=known.paces,
             ),
         )
 

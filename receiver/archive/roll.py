@@ -18,6 +18,7 @@ from receiver.archive.axes import Lane, Lanes
 from receiver.archive.encoding import forms
 from receiver.archive.files import Files
 from receiver.archive.gaps import Stretch, explain, in_order, merge, merged
+from receiver.archive.laying import Paces, lay
 from receiver.archive.names import PartKey
 from receiver.archive.publish import Content, name_taken, place
 from receiver.archive.sidecar import PCM16, Draft, File, Gap, Problem, Reason, encode, moment
@@ -73,8 +74,8 @@ def sound_of(
     """
     target = names.woven(parts[0].recording_id, parts[0].segment)
     span = axes.begin(lanes), upto
-    stretches = axes.moved(stretches, (lanes,))
-    ends = [last + lane.offset for last, lane in zip(believed, lanes, strict=True)]
+    stretches = axes.moved(stretches, lanes)
+    ends = [lane.end(last) for last, lane in zip(believed, lanes, strict=True)]
     with opened(files, parts, believed, lanes) as tracks:
         short = [
             Stretch(track.stop, ends[channel] - track.stop, channel, Reason.WRITE_FAILED)
@@ -138,14 +139,15 @@ def roll(
     stretches: Iterable[Stretch] = (),
     believed: Sequence[int] | None = None,
     anchors: Sequence[int | None] = (),
+    paces: Paces = (),
     behind: Reason = Reason.DRIFT,
 ) -> Segment:
     """Publish one segment as ``<name>.001.wav`` (``.flac``) and so on.
 
     ``ends`` are one past the last frame of each channel, in frames of the part axes; a number is that of all. Behind
     the last write of its parts. Segments in order, each once; after a kill at any point again with the same arguments:
-    it ends with the same one name. ``believed`` are the ``ends``, where nothing else is told. ``anchors``: see
-    `receiver.archive.axes.lanes`; ``behind``: see `sound_of`, a channel that goes on was cut where it lagged.
+    it ends with the same one name. ``believed`` are the ``ends``, where nothing else is told. ``anchors`` and
+    ``paces``: see `receiver.archive.laying`; ``behind``: see `sound_of`; a channel that goes on was cut where it lags.
     """
     recording_id, index = parts[0].recording_id, parts[0].segment
     segment = read_segment(files, recording_id, index)
@@ -154,11 +156,13 @@ def roll(
         if index and earlier is None:
             raise FileNotFoundError(errno.ENOENT, "the segment before is not rolled yet", parts[0].name)
         each = [ends] * len(parts) if isinstance(ends, int) else ends
-        lanes = axes.lanes(parts, anchors, draft.sample_rate, earlier.upto if earlier else None)
+        trusted = each if believed is None else believed
+        before = earlier.upto if earlier else None
+        lanes = lay(files, parts, each, trusted, paces, anchors, draft.sample_rate, before)
         upto = axes.reach(each, lanes)
         begins = earlier.begins if earlier and isinstance(earlier.begins, int) else None
-        frames, gone = each if believed is None else believed, earlier.left_out if earlier else ()
-        sound = sound_of(files, draft, parts, lanes, upto, frames, stretches, begins, behind, gone)
+        gone = earlier.left_out if earlier else ()
+        sound = sound_of(files, draft, parts, lanes, upto, trusted, stretches, begins, behind, gone)
         written = files.stat(parts[0].name)
         fallback = moment(written.modified_ns) if written else UNSET
         segment = _describe(draft, index, upto, sound, earlier, (anchor_frame, anchor_ns), fallback)
@@ -234,12 +238,13 @@ def roll_rest(
     anchor_frame: int,
     anchor_ns: int | None,
     stretches: Sequence[Stretch] = (),
-    believed: Callable[[PartKey], int | None] = lambda _: None,
+    believed: Callable[[PartKey], int] | None = None,
     anchors: Sequence[int | None] = (),
+    paces: Paces = (),
 ) -> list[Segment]:
     """Return the descriptions of all segments before the ``last``; roll what was not rolled to its end.
 
-    ``believed`` tells up to which frame of the part axis a part may be believed, None: as far as it should reach.
+    ``believed`` tells up to which frame of the part axis a part may be believed; None: each as far as it should reach.
     """
     recording_id = last[0].recording_id
     lying: list[PartKey] | None = None
@@ -255,8 +260,8 @@ def roll_rest(
             silence = [PartKey(recording_id, key.channel, index, first) for key in last]  # where there is no part
             parts = [there.get(key.channel, key) for key in silence]
             ends = [_next(key, (*lying, *last)) for key in parts]
-            frames = [end if (said := believed(key)) is None else said for key, end in zip(parts, ends, strict=True)]
-            segment = roll(files, draft, parts, ends, anchor_frame, anchor_ns, stretches, frames, anchors)
+            frames = ends if believed is None else list(map(believed, parts))
+            segment = roll(files, draft, parts, ends, anchor_frame, anchor_ns, stretches, frames, anchors, paces)
         segments.append(segment)
     return segments
 

@@ -151,8 +151,28 @@ class Epoch(Struct, frozen=True, kw_only=True):
     at: Moment = UNSET
 
 
+class SenderMoment(Struct, frozen=True, kw_only=True):
+    """What a sender report said: at this time of the sender's own wall clock its media clock was there (RFC 3550)."""
+
+    timestamp: Annotated[int, Meta(ge=0, lt=2**32, description="as in the packets, 32 bits")]
+    at: Moment = UNSET
+
+
+class SenderReports(Struct, frozen=True, kw_only=True):
+    """RTCP sender reports of a stream. ``clock_ppm``: its media clock against its own wall clock."""
+
+    count: Annotated[int, Meta(ge=1)]
+    first: SenderMoment
+    last: SenderMoment
+    clock_ppm: float | UnsetType = UNSET
+
+
 class Stream(Struct, frozen=True, kw_only=True):
-    """One SSRC from one source, counted."""
+    """One SSRC from one source, counted.
+
+    ``drift_ppm``: how fast its clock was against this host's, in parts per million; absent for less than five minutes.
+    ``cname``, ``sender_reports`` and ``bye_at`` are what it said by RTCP.
+    """
 
     ssrc: Count
     packets: Count
@@ -164,6 +184,9 @@ class Stream(Struct, frozen=True, kw_only=True):
     invalid: Count | UnsetType = UNSET
     jitter_ms: Jitter | UnsetType = UNSET
     drift_ppm: float | UnsetType = UNSET
+    cname: Text = UNSET
+    sender_reports: SenderReports | UnsetType = UNSET
+    bye_at: Moment = UNSET
     epochs: tuple[Epoch, ...] = ()
 
 

@@ -27,12 +27,13 @@ Sound = NDArray[np.int16]
 class Track(NamedTuple):
     """What one channel's open part gives: frames ``[first, stop)`` of the shared axis. Outside it all is absent.
 
-    No descriptor: nothing at all came, or the file is away.
+    No descriptor: nothing at all came, or the file is away. ``silences`` are put in: (frame, frames), in order (A15).
     """
 
     descriptor: int | None
     first: int
     stop: int
+    silences: tuple[tuple[int, int], ...] = ()
 
 
 @contextmanager
@@ -46,15 +47,16 @@ def opened(
     with ExitStack() as stack:
         tracks = []
         where = lanes or [Lane(key.first_frame, 0) for key in keys]
-        for key, last, (first, offset) in zip(keys, believed, where, strict=True):
+        for key, last, lane in zip(keys, believed, where, strict=True):
+            begin = lane.first + lane.offset
             try:
                 descriptor = files.open(key.name)
             except FileNotFoundError:
-                tracks.append(Track(None, first + offset, first + offset))
+                tracks.append(Track(None, begin, begin))
                 continue
             stack.callback(files.close_file, descriptor)
-            there = first + files.size(descriptor) // FRAME_OCTETS
-            tracks.append(Track(descriptor, first + offset, max(first, min(last, there)) + offset))
+            there = lane.first + files.size(descriptor) // FRAME_OCTETS
+            tracks.append(Track(descriptor, begin, lane.end(max(lane.first, min(last, there))), lane.silences()))
         yield tracks
 
 
@@ -116,7 +118,7 @@ def _absent_in_all(files: Files, tracks: Sequence[Track], spans: Runs | None, ch
             sound = np.empty(min(chunk_frames, stop - frame), "<i2")
             absent = np.ones(len(sound), np.bool_)
             for track in tracks:
-                _read(files, track, frame, sound)
+                read(files, track, frame, sound)
                 absent &= sound == ABSENT
             found.append(runs(absent) + frame)
     return np.concatenate(found)
@@ -143,21 +145,35 @@ def _chunks(
     for frame in range(*span, chunk_frames):
         woven = np.empty((min(chunk_frames, span[1] - frame), len(tracks)), "<i2")
         for track, own, into in zip(tracks, absent, woven.T, strict=True):
-            _read(files, track, frame, into)
+            read(files, track, frame, into)
             mask = into == ABSENT
             if mask.any():
                 own.append(runs(mask) + frame)
         yield _without(woven, frame, left_out)
 
 
-def _read(files: Files, track: Track, frame: int, into: Sound) -> None:
+def read(files: Files, track: Track, frame: int, into: Sound) -> None:
     """Fill ``into`` with the track's frames from ``frame`` on."""
+    at, stop, put = frame, frame + len(into), 0
+    if track.silences:
+        into[:] = ABSENT
+    for begin, more in (*track.silences, (stop, 0)):
+        piece = into[at - frame : max(at, min(begin, stop)) - frame]
+        if piece.size:
+            _read_even(files, track, at, put, piece)
+        at, put = max(at, begin + more), put + more
+        if at >= stop:
+            break
+
+
+def _read_even(files: Files, track: Track, frame: int, put: int, into: Sound) -> None:
+    """The same where no silence is put in; ``put`` is how much was before."""
     low, high = (min(max(0, edge - frame), len(into)) for edge in (track.first, track.stop))
     there = 0
     if track.descriptor is not None and low < high:
         # A channel among others lies strided in the woven chunk: it is read beside it first.
         sound = into[low:high] if into.flags.c_contiguous else np.empty(high - low, "<i2")
-        octets = files.pread(track.descriptor, sound, (frame + low - track.first) * FRAME_OCTETS)
+        octets = files.pread(track.descriptor, sound, (frame + low - put - track.first) * FRAME_OCTETS)
         there = octets // FRAME_OCTETS
         if not into.flags.c_contiguous:
             into[low : low + there] = sound[:there]
@@ -170,7 +186,7 @@ def _first_present(files: Files, tracks: Sequence[Track], span: tuple[int, int],
         sound = np.empty(min(chunk_frames, span[1] - frame), "<i2")
         firsts = []
         for track in tracks:
-            _read(files, track, frame, sound)
+            read(files, track, frame, sound)
             present = sound != ABSENT
             if present.any():
                 firsts.append(frame + int(present.argmax()))

@@ -17,7 +17,8 @@ class Berth(NamedTuple):
 
     ``socket`` stays control's (it has a ``fileno``); ``uri`` is what stands in front of it for a ``ws`` device, with a
     secret in it, and ``uri_digest`` what is kept of that; ``source`` who alone may send to it, None where the tap's
-    policy decides; ``key`` the SRTP key that was kept for it by an earlier process. ``release`` gives it back.
+    policy decides; ``key`` the SRTP key that was kept for it by an earlier process; ``ear`` a second socket like the
+    first, for RTCP alone. ``release`` gives it back.
     """
 
     number: int
@@ -26,6 +27,7 @@ class Berth(NamedTuple):
     uri: str | None = None
     source: tuple[str, int] | None = None
     uri_digest: str | None = None
+    ear: Any = None
     key: Key | None = None
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from receiver import link
+from receiver.control.means import Berth
 from receiver.control.taps import Counts, Ending, Tap
 from receiver.ledger.rows import Seat, TapRow
 
@@ -35,6 +36,13 @@ def opening(tap: Tap) -> link.Open:
         suite=wish.suite,
         key=wish.key,
     )
+
+
+def openings(tap: Tap, berth: Berth) -> Iterator[tuple[link.ToWorker, tuple[int, ...]]]:
+    """All that a worker must be told to record it, each with the sockets that go along."""
+    yield opening(tap), (berth.socket.fileno(),)
+    if berth.ear is not None:
+        yield link.Ear(tap.slot, tap.recording_id), (berth.ear.fileno(),)
 
 
 def pausing(tap: Tap) -> link.Pause:

@@ -83,7 +83,8 @@ class Roster:
         await self._write_rows(taps, berths)
         for tap, berth in zip(taps, berths, strict=True):
             self._changes.tell(tap)
-            self._means.send(worker, orders.opening(tap), (berth.socket.fileno(),))
+            for message, sockets in orders.openings(tap, berth):
+                self._means.send(worker, message, sockets)
         return taps[0]
 
     def resume(self, tap: Tap, berth: Berth) -> None:
@@ -197,7 +198,7 @@ class Roster:
     def belongings(self, worker: int) -> Iterator[tuple[link.ToWorker, Sequence[int]]]:
         """What a worker that was started again must be told: every living tap, and each unanswered ``Close``."""
         for tap, berth in self._places.of(worker):
-            yield orders.opening(tap), (berth.socket.fileno(),)
+            yield from orders.openings(tap, berth)
             if tap.closed and sides.all_closed(tap):
                 yield sides.closing(tap), ()
 

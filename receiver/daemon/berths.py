@@ -51,11 +51,7 @@ class Berths:
         """
         if tap.wish.device != "ws":
             sockets, key = _told_apart(descriptors)
-            if len(sockets) != 1:
-                for descriptor in sockets:
-                    os.close(descriptor)
-                raise ValueError(f"expected one socket, found {len(sockets)}")
-            return self._at(self._ports.adopt(tap.port, sockets[0]))._replace(key=key)
+            return self._at(self._ports.adopt(tap.port, sockets))._replace(key=key)
         pair = adopt_pair(tap.port, descriptors)
         if self._door is None or tap.uri_digest is None:
             pair.close()
@@ -72,7 +68,7 @@ class Berths:
             raise ValueError("a pair of sockets cannot be bound again")
         port = self._ports.fixed(tap.port)
         try:
-            self._keep(str(port.number), port.socket.fileno(), tap.wish.key)
+            self._keep(port, tap.wish.key)
         except OSError:
             self._ports.give_back(port)
             raise
@@ -99,19 +95,20 @@ class Berths:
             which = "no port can" if fixed is None else f"port {fixed} cannot"
             raise NotNow("no_port", f"{which} be bound: {error.strerror}", 10) from error
         try:
-            self._keep(str(port.number), port.socket.fileno(), wish.key)
+            self._keep(port, wish.key)
         except OSError as error:
             self._ports.give_back(port)
             raise NotNow("no_memory", f"no memory for a key: {error.strerror}", 10) from error
         return self._at(port)
 
-    def _keep(self, name: str, socket: int, key: Key | None) -> None:
-        """A key is kept beside its socket, under the same name, and for as long."""
+    def _keep(self, port: Port, key: Key | None) -> None:
+        """A key is kept beside its sockets, under the same name, and for as long."""
+        sockets = [each.fileno() for each in (port.socket, port.ear) if each is not None]
         if key is None:
-            return self._keeper.store(name, socket)
+            return self._keeper.store(str(port.number), *sockets)
         sealed = seal_key(key)
         try:
-            self._keeper.store(name, socket, sealed)
+            self._keeper.store(str(port.number), *sockets, sealed)
         finally:
             os.close(sealed)
 
@@ -127,7 +124,7 @@ class Berths:
 
     def _at(self, port: Port) -> Berth:
         close = partial(self._ports.give_back, port)
-        return Berth(port.number, port.socket, partial(self._release, str(port.number), close))
+        return Berth(port.number, port.socket, partial(self._release, str(port.number), close), ear=port.ear)
 
     def _before(self, pair: Pair, door: WsDoor, uri: str | None, digest: str) -> Berth:
         def close() -> None:

@@ -20,7 +20,7 @@ from receiver.endpoints import endpoint
 from receiver.ledger.clerk import Clerk
 from receiver.ledger.rows import Summary, TapRow
 from receiver.net.ports import Ports
-from receiver.settings import ConfigError, Settings
+from receiver.settings import ConfigError, Media, Settings
 
 OPENING_NS: Final = 5 * SECOND  # how long a POST waits for rule C1
 SPARE_DESCRIPTORS: Final = 256
@@ -55,6 +55,7 @@ def configure(settings: Settings, index: int, slots: int, kept: bool = False) ->
         reserve_octets=storage.reserve_octets if index == 0 else 0,
         keep_ns=storage.keep_ns if index == 0 else 0,
         mask_dtmf=settings.taps.mask_dtmf,
+        rtcp=settings.media.rtcp != "off",
     )
 
 
@@ -86,7 +87,8 @@ def limits(settings: Settings) -> Limits:
 def ports(settings: Settings) -> Ports:
     """The pool of UDP ports."""
     pool = settings.media.port_range
-    return Ports(settings.media.bind, pool[0], pool[-1], step=pool.step, cooldown_s=settings.media.cooldown_s)
+    media, ears = settings.media, settings.media.rtcp == "both"
+    return Ports(media.bind, pool[0], pool[-1], step=pool.step, ears=ears, cooldown_s=media.cooldown_s)
 
 
 async def cooling(settings: Settings, clerk: Clerk, open_taps: Sequence[TapRow], unix_ns: int) -> dict[int, float]:
@@ -129,9 +131,10 @@ def require_bindable(address: str) -> None:
         ) from error
 
 
-def raise_descriptor_limit(taps: int) -> None:
-    """A socket for each tap, and as many again on their way to a worker; workers inherit the limit."""
-    wanted = 2 * taps + SPARE_DESCRIPTORS
+def raise_descriptor_limit(media: Media) -> None:
+    """A socket for each tap, or two, and as many again on their way to a worker; workers inherit the limit."""
+    taps, each = media.max_taps, 2 if media.rtcp == "both" else 1
+    wanted = 2 * each * taps + SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return

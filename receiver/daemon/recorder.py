@@ -91,7 +91,7 @@ class Recorder:
 
     def start(self) -> None:
         """Let it run."""
-        outfit.raise_descriptor_limit(self._settings.media.max_taps)
+        outfit.raise_descriptor_limit(self._settings.media)
         for each in self.crew.states():
             self.health.complain(f"worker {each['worker']}", "starting")
         self.crew.start()

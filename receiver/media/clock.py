@@ -14,6 +14,7 @@ from receiver.media import lines
 from receiver.media.columns import CLOCK_RATE, FAR, NS_PER_SAMPLE, SEEN_WORDS, NoteKind, Role
 from receiver.media.holes import Holes
 from receiver.media.journal import Journal
+from receiver.media.pacing import Pacing
 from receiver.media.state import State
 from receiver.media.timeline import Timeline
 from receiver.wire.rtp import Verdict
@@ -55,6 +56,7 @@ class Clock:
     def __init__(self, state: State, timeline: Timeline, journal: Journal, horizon: int) -> None:
         self._state, self._timeline, self._journal = state, timeline, journal
         self.horizon, self.holes = horizon, Holes(state, timeline, journal)
+        self.pacing = Pacing(state, timeline, journal)
 
     def begin(self, stream: int, packet: Packet) -> None:
         """Seed a new stream, in an empty row, with its first packet; it is counted and placed later."""
@@ -144,15 +146,20 @@ class Clock:
         taps["epochs"][tap] += 1
         return True
 
-    def note(self, stream: int, position: int, timestamp: int, wall_ns: int, absent: int = 0) -> None:
-        """Write down one anchor: this timestamp of this stream lies at this frame. A candidate has none yet."""
+    def note(self, stream: int, position: int, timestamp: int, came_ns: tuple[int, int], absent: int = 0) -> None:
+        """Write down one anchor: this timestamp of this stream lies at this frame. A candidate has none yet.
+
+        ``came_ns``: arrival, monotonic (0: not known) and on the wall clock.
+        """
         record = self._state.now.streams[stream]
         if record["role"] == Role.LIVE:
+            self.pacing.turn(stream)  # of the epoch before
+            arrival_ns, wall_ns = came_ns
             frame = self._timeline.frame(int(record["row"]), position)
             self._journal.note(
                 int(record["tap"]), NoteKind.EPOCH, int(record["row"]), ssrc=record["ssrc"], frame=frame,
                 timestamp=timestamp % (1 << 32), wall_ns=wall_ns, frames=absent, source=record["source"],
-                law=record["law"],
+                law=record["law"], arrival_ns=arrival_ns,
             )  # fmt: skip
 
     def landing(self, row: int, target: int) -> tuple[int, int]:
@@ -182,7 +189,7 @@ class Clock:
         """Verdict and position."""
         if not lines.spoken(record):
             position = self._open(record, sequence, timestamp, packet)
-            self.note(stream, position, timestamp, packet.wall_ns)
+            self.note(stream, position, timestamp, (packet.arrival_ns, packet.wall_ns))
             return Verdict.ACCEPTED, position
         row = int(record["row"])
         rows = self._state.now.rows
@@ -230,7 +237,8 @@ class Clock:
         self.refer(row, least)
         self._turn(record, row, sequence, timestamp, position, more)
         record["envelope"], record["transit"] = FAR, np.nan
-        self.note(stream, position, timestamp, packet.wall_ns)  # whether the time between was silence: `holes`
+        came_ns = packet.arrival_ns, packet.wall_ns
+        self.note(stream, position, timestamp, came_ns)  # whether the time between was silence: `holes`
         return Verdict.ACCEPTED, position
 
     def _stretch(self, record: Any, row: int, sequence: int, timestamp: int, size: int) -> int:
@@ -293,6 +301,7 @@ class Clock:
             record["envelope"][record["envelope_at"]] = FAR
         at = record["envelope_at"]
         record["envelope"][at] = min(int(record["envelope"][at]), transit)
+        self.pacing.hear(stream, position, arrival_ns)
         exact = arrival_ns / NS_PER_SAMPLE - position
         statistics = record["statistics"]
         if not np.isnan(record["transit"]):
@@ -327,5 +336,6 @@ class Clock:
             self.holes.moved(stream, int(record["run_position"]))
             record["envelope"][record["envelope"] != FAR] += stood
             record["transit"] = np.nan
-            first_wall_ns = packet.wall_ns - (packet.arrival_ns - int(record["run_arrival_ns"]))
-            self.note(stream, first, first - int(record["offset"]), first_wall_ns, stood)
+            first_ns = int(record["run_arrival_ns"])
+            first_wall_ns = packet.wall_ns - (packet.arrival_ns - first_ns)
+            self.note(stream, first, first - int(record["offset"]), (first_ns, first_wall_ns), stood)

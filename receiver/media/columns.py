@@ -14,6 +14,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from receiver.media.notes import NoteKind as NoteKind
+
 CLOCK_RATE = 8_000
 NS_PER_SAMPLE = 1_000_000_000 // CLOCK_RATE
 LONGEST_PACKET = 1_460
@@ -28,7 +30,7 @@ HOLES = 6  # of a stream that are remembered until their numbers are there (rule
 TURNS = 16  # of a tap that are remembered for packets that wait in its socket: instants of pause and resume in turn
 PAUSES = TURNS // 2
 EARLIER_LINES = 3  # lines of a stream's clock that are remembered beside the present one, for packets under way
-UNKNOWN = np.iinfo(np.int64).min
+MOST_LIVE = 4  # SSRCs of a tap that are alive at once (rule A12): each has a row
 FAR = np.int64(1) << 60  # larger than any transit
 
 
@@ -83,20 +85,6 @@ class Flaw(IntEnum):
     NO_ROOM = 16
     NOTES_LOST = 32
     KEY_LOST = 256
-
-
-class NoteKind(IntEnum):
-    """What a note in ``spool/<recording>.notes`` tells."""
-
-    EPOCH = 1
-    STREAM = 2
-    SOURCE = 3
-    STRETCH = 4
-    ROLL = 5
-    KEY = 6
-    NOISE = 7
-    PAUSE = 10
-    RESUME = 11
 
 
 ADDRESS = np.dtype([("high", "u8"), ("low", "u8"), ("port", "u2")], align=True)
@@ -263,6 +251,15 @@ STREAM = np.dtype(
         ("proof_arrival_ns", "i8", (PROBATION_PACKETS,)),
         ("proofs", "i4"),
         ("seen", "u8", (SEEN_WORDS,)),
+        ("pace_window", "i8"),  # rule A15: which ten seconds since its birth are under way
+        ("pace_frame", "i8"),  # of the least delayed packet in them
+        ("pace_arrival_ns", "i8"),  # 0: none yet
+        ("report_wall_ns", "i8"),  # rule A13: what the last sender report said, 0: the sender has no wall clock
+        ("report_timestamp", "u4"),
+        ("reports", "u4"),
+        ("name_crc", "u4"),  # of its canonical name
+        ("names", "u1"),  # how often that was another one
+        ("gone", "u1"),  # 1: it has said goodbye
     ],
     align=True,
 )
@@ -343,6 +340,8 @@ NOTE = np.dtype(
         ("wall_ns", "i8"),
         ("source", ADDRESS),
         ("statistics", STATISTICS),
+        ("arrival_ns", "i8"),  # monotonic, of the packet at ``frame``: epochs and paces
+        ("text", "S64"),  # a canonical name, UTF-8
     ],
     align=True,
 )

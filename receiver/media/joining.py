@@ -76,8 +76,7 @@ class Joining:
             taps["first_ns"][tap], taps["first_wall_ns"][tap] = record["born_ns"], record["born_wall_ns"]
         if lines.spoken(record):
             timestamp = int(record["line_timestamp"])
-            wall_ns = int(now.rows["anchor_wall_ns"][row])
-            self._clock.note(stream, timestamp + int(record["offset"]), timestamp, wall_ns)
+            self._clock.note(stream, timestamp + int(record["offset"]), timestamp, self._anchor(row))
         self._clock.holes.settle(stream)
 
     def beside(self, stream: int, tap: int, silent_since_ns: int) -> Verdict:
@@ -101,8 +100,7 @@ class Joining:
         now.rows["further"][row], now.rows["stream"][row] = now.taps["further"][tap], stream
         record["role"] = Role.LIVE
         timestamp = int(record["line_timestamp"])
-        wall_ns = int(now.rows["anchor_wall_ns"][row])
-        self._clock.note(stream, timestamp + int(record["offset"]), timestamp, wall_ns)
+        self._clock.note(stream, timestamp + int(record["offset"]), timestamp, self._anchor(row))
         self._clock.holes.settle(stream)
         return Verdict.ACCEPTED
 
@@ -141,14 +139,15 @@ class Joining:
         self._shift(stream, row, start - low)
         record["role"], record["begin"] = Role.LIVE, edge + MARGIN if more else edge
         timestamp = int(record["line_timestamp"])
-        wall_ns = int(now.rows["anchor_wall_ns"][mine])
-        self._clock.note(stream, timestamp + int(record["offset"]), timestamp, wall_ns, target - edge)
+        came_ns = self._anchor(mine)
+        self._clock.note(stream, timestamp + int(record["offset"]), timestamp, came_ns, target - edge)
         self._clock.holes.settle(stream)
         return Verdict.ACCEPTED
 
     def retire(self, stream: int, limit: int | None = None) -> None:
         """Another stream takes over; what is late of this one may still come, up to ``limit``."""
         self._state.touch("streams", stream)
+        self._clock.pacing.turn(stream)
         record = self._state.now.streams[stream]
         row = int(record["row"])
         self._state.touch("rows", row)
@@ -172,6 +171,11 @@ class Joining:
             now.rows["tap"][row] = NOBODY
         self._free(stream)
 
+    def _anchor(self, row: int) -> tuple[int, int]:
+        """When the first packet of a row came, on the wall clock. It need not lie where its line does, so it is no
+        point of the pace (rule A15)."""
+        return 0, int(self._state.now.rows["anchor_wall_ns"][row])
+
     def _part_with(self, stream: int) -> None:
         if self._state.now.streams["role"][stream] == Role.PROBATION:
             self.discard(stream)
@@ -187,6 +191,11 @@ class Joining:
             tap, NoteKind.STREAM, int(record["row"]), ssrc=record["ssrc"], law=record["law"], source=record["source"],
             statistics=statistics,
         )  # fmt: skip
+        if record["reports"]:
+            self._journal.note(
+                tap, NoteKind.REPORT, int(record["row"]), ssrc=record["ssrc"], frames=record["reports"],
+                timestamp=record["report_timestamp"], wall_ns=record["report_wall_ns"],
+            )  # fmt: skip
         self._state.touch("taps", tap)
         buried = self._state.now.taps["buried"][tap]
         for field in BURIED:

@@ -52,6 +52,27 @@ class Journal:
         state.now.taps["notes"][tap] += 1
         state.now.world["notes"] = head + 1
 
+    def note_each(
+        self, taps: NDArray[np.int32], kind: NoteKind, rows: NDArray[np.int32], **columns: NDArray[Any]
+    ) -> None:
+        """The same for many taps at once, element *i* of each column for tap *i*."""
+        state = self._state
+        head, log = int(state.now.world["notes"][0]), state.note_log
+        room = log.size - (head - int(state.notes_freed[0]))
+        if taps.size > room or np.unique(taps).size < taps.size:
+            for k, tap in enumerate(taps.tolist()):
+                self.note(tap, kind, int(rows[k]), **{name: column[k] for name, column in columns.items()})
+            return
+        state.touch("taps", taps)
+        slots = np.zeros(taps.size, log.dtype)
+        slots["tap"], slots["index"], slots["note"]["kind"] = taps, state.now.taps["notes"][taps], kind
+        slots["note"]["channel"] = state.now.rows["further"][rows]
+        for name, column in columns.items():
+            slots["note"][name] = column
+        log[(head + np.arange(taps.size)) % log.size] = slots
+        state.now.taps["notes"][taps] += 1
+        state.now.world["notes"] = head + taps.size
+
     def patches_since(self, number: int) -> list[Records]:
         """Committed patch records from ``number`` on, in order."""
         log = self._state.patch_log

@@ -16,6 +16,7 @@ from receiver.media.datagrams import Datagrams
 from receiver.media.joining import Joining
 from receiver.media.journal import Journal
 from receiver.media.pauses import FORGOTTEN, Pauses
+from receiver.media.reporting import Reporting
 from receiver.media.secured import Secured
 from receiver.media.sources import News, Packets, Source, Sources
 from receiver.media.state import State
@@ -47,13 +48,16 @@ class Pipeline:
     """One turn after the other over a state."""
 
     def __init__(
-        self, state: State, horizon: int, kinds: NDArray[np.uint8], allow: list[str], mask_dtmf: bool = False
-    ) -> None:
+        self, state: State, horizon: int, kinds: NDArray[np.uint8], allow: list[str], mask_dtmf: bool = False,
+        rtcp: bool = True,
+    ) -> None:  # fmt: skip
         self.state, self._kinds, self._mask_dtmf = state, kinds, mask_dtmf
-        self.timeline, self.journal, self.streams = Timeline(state), Journal(state), Streams(state)
+        self.timeline, self.journal = Timeline(state), Journal(state)
         self.clock = Clock(state, self.timeline, self.journal, horizon)
+        self.streams = Streams(state, self.clock.pacing)
         self.joining = Joining(state, self.timeline, self.journal, self.clock)
         self.pauses = Pauses(state, self.timeline, self.clock, self.journal, self.joining.keys)
+        self.reporting = Reporting(state, self.journal, self.joining.census) if rtcp else None
         self.sources = Sources(state, self.journal, self.clock, self.joining, allow)
         self.secured = Secured(state)
         self.unknown = Unknown(state)
@@ -96,7 +100,16 @@ class Pipeline:
                 batch.payload_size[order], batch.verdict[order].astype(np.int64),
             )  # fmt: skip
             self._hear(heard, turn)
+        if self.reporting is not None and (turn.verdict == Verdict.RTCP).any():
+            self._listen(turn, self.reporting)
         self._tally(datagrams.tap, turn.verdict)
+
+    def _listen(self, turn: Turn, reporting: Reporting) -> None:
+        """Rule A13: RTCP on the port of RTP (RFC 5761), of sources that are latched."""
+        d, at = turn.datagrams, np.flatnonzero(turn.verdict == Verdict.RTCP)
+        for k in at[reporting.heard(d.tap[at], (d.high[at], d.low[at], d.port[at]))].tolist():
+            datagram, arrival_ns = d.octets[k, : int(d.size[k])].tobytes(), int(d.arrival_ns[k])
+            reporting.hear(int(d.tap[k]), datagram, arrival_ns + turn.wall_offset_ns)
 
     # -- who
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from receiver.media.clock import HEAD_START, MARGIN, SLACK
 from receiver.media.columns import ENVELOPE_SECONDS, NS_PER_SAMPLE, SEEN_WORDS, Role
+from receiver.media.pacing import Pacing
 from receiver.media.state import State
 from receiver.wire.serial import widen
 
@@ -62,8 +63,8 @@ def runs(keys: NDArray[Any]) -> tuple[Ints, Ints]:
 class Streams:
     """The closed forms over the columns of the present turn."""
 
-    def __init__(self, state: State) -> None:
-        self._state = state
+    def __init__(self, state: State, pacing: Pacing) -> None:
+        self._state, self._pacing = state, pacing
 
     def survey(self, heard: Heard) -> Survey:
         """Widen (rule A5), find each packet's position, and tell plain streams from odd ones."""
@@ -143,6 +144,7 @@ class Streams:
         streams["heard_ns"][s] = np.maximum(streams["heard_ns"][s], np.maximum.reduceat(heard.arrival_ns, first))
         self._jitter(heard, survey, s, last)
         self._envelope(heard, survey, s)
+        self._pacing.hear_all(s, first, survey.group, survey.position, heard.arrival_ns)
         return fresh
 
     def _see(self, heard: Heard, survey: Survey, s: Ints) -> Bools:

@@ -9,7 +9,7 @@ import ipaddress
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,10 @@ SO_RCVBUFFORCE: Final = 33
 """As SO_RCVBUF, beyond net.core.rmem_max; needs CAP_NET_ADMIN. Python has no name for it."""
 SO_TIMESTAMPNS: Final = 35
 """Kernel arrival time with every datagram. Python has no name for it."""
+
+Socket = socket.socket
+EAR_OCTETS: Final = 1 << 13
+"""Receive buffer of an ear, which is emptied once a second: some reports of its own sender."""
 
 
 class NoPort(Exception):
@@ -36,10 +40,14 @@ class Port:
     """UDP, non-blocking; read by the worker alone."""
     granted_octets: int
     """Size of the receive buffer as the kernel counts it: twice what it granted, for its own bookkeeping."""
+    ear: Socket | None = None
+    """Port + 1, where the sender's RTCP comes (rule A13)."""
 
 
 class Ports:
     """Ports ``first`` to ``last`` of the address ``bind``; with ``step`` 2 only the even ones.
+
+    With ``ears`` the port behind each is bound as well.
 
     ``bind`` is an IPv4 or IPv6 address; ``::`` serves IPv4 too. ``clock`` is monotonic, in seconds.
     """
@@ -52,11 +60,12 @@ class Ports:
         *,
         cooldown_s: float,
         step: int = 1,
+        ears: bool = False,
         buffer_octets: int = 1 << 20,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bind = ipaddress.ip_address(bind)
-        self._cooldown_s = cooldown_s
+        self._cooldown_s, self._ears = cooldown_s, ears
         self._buffer_octets = buffer_octets
         self._clock = clock
         self._pool = range(first + -first % step, last + 1, step)
@@ -92,23 +101,26 @@ class Ports:
         self._cooling = deque(entry for entry in self._cooling if entry[1] != number)
         return port
 
-    def adopt(self, number: int, descriptor: int) -> Port:
-        """Take over the socket behind ``descriptor``, which an earlier process bound to this port, of the pool or not.
+    def adopt(self, number: int, descriptors: Sequence[int]) -> Port:
+        """Take over what an earlier process bound to this port, of the pool or not, and perhaps to the next one.
 
-        The descriptor is ours from now on. Raises OSError, and ValueError for another socket than that.
+        The descriptors are ours from now on. Raises OSError, and ValueError for other sockets than these.
         """
-        made = socket.socket(fileno=descriptor)
+        made = [socket.socket(fileno=descriptor) for descriptor in descriptors]
         try:
-            made.setblocking(False)
-            kind, bound = made.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE), made.getsockname()
-            if kind != socket.SOCK_DGRAM or bound[1:2] != (number,):
-                raise ValueError(f"expected a UDP socket of port {number}, found one of {bound}")
-            granted = made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+            for each in made:
+                each.setblocking(False)
+            kinds = {each.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) for each in made}
+            bound = {each.getsockname()[1]: each for each in made if each.family in (socket.AF_INET, socket.AF_INET6)}
+            if kinds != {socket.SOCK_DGRAM} or not made or sorted(bound) != [number, number + 1][: len(made)]:
+                raise ValueError(f"expected a UDP socket of port {number}, found {len(made)} of {sorted(bound)}")
+            granted = bound[number].getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         except BaseException:
-            made.close()
+            for each in made:
+                each.close()
             raise
         self._free = deque(other for other in self._free if other != number)
-        return Port(number, made, granted)
+        return Port(number, bound[number], granted, bound.get(number + 1))
 
     def cool(self, left_s: Mapping[int, float]) -> None:
         """Let free ports of the pool cool down for so many seconds more: an earlier process gave them back."""
@@ -122,6 +134,8 @@ class Ports:
         if port.socket.fileno() < 0:
             return
         port.socket.close()
+        if port.ear is not None:
+            port.ear.close()
         if port.number in self._pool:
             self._cooling.append((self._clock() + self._cooldown_s, port.number))
 
@@ -131,19 +145,28 @@ class Ports:
             self._free.append(self._cooling.popleft()[1])
 
     def _open(self, number: int) -> Port:
-        """Make the socket; all options are set before it is bound, so that they hold for the first datagram."""
+        made = self._bound(number, self._buffer_octets)
+        try:
+            ear = self._bound(number + 1, EAR_OCTETS) if self._ears else None
+        except BaseException:
+            made.close()
+            raise
+        return Port(number, made, made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF), ear)
+
+    def _bound(self, number: int, octets: int) -> socket.socket:
+        """Make a socket; all options are set before it is bound, so that they hold for the first datagram."""
         family = socket.AF_INET if self._bind.version == 4 else socket.AF_INET6
         made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-            ask_for_buffer(made, self._buffer_octets)
+            ask_for_buffer(made, octets)
             if family == socket.AF_INET6:
                 made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             made.bind((str(self._bind), number))
         except BaseException:
             made.close()
             raise
-        return Port(number, made, made.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
+        return made
 
 
 def ask_for_buffer(made: socket.socket, octets: int) -> None:

@@ -13,10 +13,11 @@ from receiver.archive.files import Files
 from receiver.archive.names import MOST_TAPS, PartKey
 from receiver.archive.sidecar import Draft, Ending, Problem, Sidecar
 from receiver.media.columns import Flaw, TapState
-from receiver.media.state import State
+from receiver.media.state import Records, State
 from receiver.media.taps import Picture, Taps
 from receiver.media.timeline import Timeline
 from receiver.worker import interludes, story, voices
+from receiver.worker.clocks import by_channel
 from receiver.worker.errands import Errands
 from receiver.worker.intake import Intake, Slots, clocks
 from receiver.worker.keeping import Keeping
@@ -115,6 +116,7 @@ class Closing:
         facts = finishing.Facts(
             draft=draft, parts=tuple(keys), frames=end.frames,
             anchor_frame=self._horizon, anchor_ns=story.earliest(end.anchors), anchors=end.anchors,
+            paces=by_channel([key.channel for key in keys], notes, self._streams(end)),
             first_packet_ns=story.earliest(heard_ns), ended_ns=end.wall_ns, ending=end.ending,
             channels=tuple(
                 story.channel(pictures[side], notes[side], draft.channels[side], row if further else None)
@@ -140,6 +142,14 @@ class Closing:
         beside = {row: (side, int(each["further"])) for side, one in enumerate(end.pictures)
                   for row, each in one.further.items()}  # fmt: skip
         return [*own, *(beside[row] for row in end.rows[len(own) :])]
+
+    def _streams(self, end: End) -> list[list[Records]]:
+        """The streams of each channel."""
+        sides = [side for side, _ in self._whose(end)]
+        return [
+            [stream for stream in end.pictures[side].streams if stream["row"] == row]
+            for row, side in zip(end.rows, sides, strict=True)
+        ]
 
     def _sweep(self, slots: list[int], recording_id: str) -> None:
         """In a thread: what a worker left in spool that died between publishing and sweeping."""

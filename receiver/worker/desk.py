@@ -25,6 +25,7 @@ from receiver.watch import log as logs
 from receiver.worker import orders
 from receiver.worker.closing import Closing
 from receiver.worker.drafts import Drafts
+from receiver.worker.ears import Ears
 from receiver.worker.errands import Errands
 from receiver.worker.filters import Filters
 from receiver.worker.intake import Intake
@@ -43,10 +44,10 @@ class Desk:
     def __init__(
         self, configure: link.Configure, state: State, taps: Taps, sources: Sources, secured: Secured, intake: Intake,
         filters: Filters, starting: Starting, pausing: Pausing, rolling: Rolling, closing: Closing, errands: Errands,
-        files: Files, say: Callable[[link.ToControl], None],
+        files: Files, say: Callable[[link.ToControl], None], ears: Ears,
     ) -> None:  # fmt: skip
         self._configure, self._state, self._taps, self._sources = configure, state, taps, sources
-        self._secured, self._intake, self._filters = secured, intake, filters
+        self._secured, self._intake, self._filters, self._ears = secured, intake, filters, ears
         self._starting, self._pausing, self._rolling, self._closing = starting, pausing, rolling, closing
         self._errands, self._files, self._say = errands, files, say
         self._drafts = Drafts(errands, files)  # of the taps that are read
@@ -61,6 +62,8 @@ class Desk:
         match message:
             case link.Open():
                 self._open(message, descriptors[0])
+            case link.Ear():
+                self._ears.attach(message.slot, descriptors[0])
             case link.Configure():
                 for descriptor in descriptors:
                     os.close(descriptor)
@@ -71,6 +74,7 @@ class Desk:
             case _ if self._holds(message):
                 self._about(message)
             case link.Forget():  # refused, or forgotten already
+                self._ears.release(message.slot)
                 self._strike_out(message.recording_id)
 
     def draft(self, slot: int) -> Draft:
@@ -199,6 +203,7 @@ class Desk:
             self._say(link.Finished(message.slot, message.recording_id, sidecar.encode(closing.result())))
 
     async def _finish(self, message: link.Close) -> Sidecar:
+        self._ears.listen()  # a goodbye is the last word
         problem = Problem(**message.problem) if message.problem else None
         faults = tuple(Problem(**fault) for fault in message.faults)
         draft, slots = await self._drafts.settled(message.recording_id), self._taps.of(message.recording_id)
@@ -215,6 +220,7 @@ class Desk:
             return
         self._filters.forget(message.slot)
         self._intake.release(message.slot)
+        self._ears.release(message.slot)
         self._taps.forget(message.slot)
         self._state.commit()
         self._secured.trust(message.slot, None)

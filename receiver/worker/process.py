@@ -28,6 +28,7 @@ from receiver.wire import rtp
 from receiver.worker import interludes, orders
 from receiver.worker.closing import Closing
 from receiver.worker.desk import Desk
+from receiver.worker.ears import Ears
 from receiver.worker.errands import Errands
 from receiver.worker.filters import Filters
 from receiver.worker.handover import Handover
@@ -60,7 +61,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         state = memory.state
         kinds = rtp.payload_kinds(configure.events_payload_type)
-        pipeline = Pipeline(state, configure.horizon, kinds, configure.allow, configure.mask_dtmf)
+        pipeline = Pipeline(state, configure.horizon, kinds, configure.allow, configure.mask_dtmf, configure.rtcp)
         self._secured = pipeline.secured
         carry = Carry(state, pipeline.timeline, pipeline.joining)
         drain = Drain(state, pipeline.timeline, configure.horizon)
@@ -73,6 +74,7 @@ class Worker:
             self._commit_failed, self._slow,
         )  # fmt: skip
         self.intake = Intake(state, pipeline, drain, slab, self._news)
+        self.ears = Ears(state, pipeline.reporting, pipeline.secured)
         self.filters = Filters(state, self.intake, configure.allow)
         self.keeping = Keeping(
             state, pipeline, drain, taps, self.shelf, self.commit, configure.segment_frames, self._roll
@@ -89,7 +91,7 @@ class Worker:
         )  # fmt: skip
         self.desk = Desk(
             configure, state, taps, pipeline.sources, pipeline.secured, self.intake, self.filters, starting,
-            Pausing(state, pipeline.pauses, say), self.rolling, self.closing, self.errands, files, say,
+            Pausing(state, pipeline.pauses, say), self.rolling, self.closing, self.errands, files, say, self.ears,
         )  # fmt: skip
         self.tick = Tick(self._loop, configure.tick_ns, self.slice)
         self.reports = Reports(state, self.tick, self.shelf.writer, self.commit)
@@ -110,6 +112,7 @@ class Worker:
     def start(self) -> None:
         """Begin to read, and to report."""
         self.tick.start()
+        self.ears.start(self._loop)
         self._loop.call_later(REPORT_S, self._report)
 
     async def begin(self, ready: link.Ready) -> None:
@@ -153,6 +156,7 @@ class Worker:
         False: the disk did not answer in time, and what was received last may not be durable.
         """
         self.tick.stop()
+        self.ears.stop()
         everyone = self.intake.everyone()
         if self._configure.kept:
             self.keeping.drain(everyone, time.monotonic_ns())

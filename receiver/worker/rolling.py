@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from receiver.archive import axes, pauses
+from receiver.archive import pauses
 from receiver.archive import roll as rolls
 from receiver.archive.files import Files
 from receiver.archive.gaps import Stretch
@@ -13,9 +13,10 @@ from receiver.archive.names import PartKey
 from receiver.archive.sidecar import Draft, Reason
 from receiver.media.columns import TapState
 from receiver.media.cutting import SETTLED_NS
-from receiver.media.state import State
+from receiver.media.state import Records, State
 from receiver.media.timeline import Timeline
 from receiver.worker import interludes, story, voices
+from receiver.worker.clocks import by_channel
 from receiver.worker.errands import Errands
 from receiver.worker.shelf import Shelf, read_notes
 
@@ -77,20 +78,22 @@ class Rolling:
             for number, (frame, end) in enumerate(zip(reached, ends, strict=True)) if frame < end
         ]  # fmt: skip
         numbers = {key.channel: number for number, key in enumerate(before)}
-        lanes, live = axes.lanes(axes.beginnings(before), anchors, draft.sample_rate, None), self._state.live
+        noted: dict[int, Records] = {}
+        live = self._state.live
         teller = shelved[interludes.teller(anchors[: len(slots)])]
         for slot, each, count in zip(slots, shelved, counts, strict=True):
             notes = await self._errands.insist(
                 "notes", read_notes, self._files, draft.recording_id, count, each.part.channel
             )
             stretches += voices.stretches(notes, each, numbers)
+            noted[each.part.channel] = notes
             number = numbers[each.part.channel]
             if each is teller:
                 known = interludes.pauses(notes, int(live.taps["turns"][slot]), live.taps_aside[slot])
-                stretches += axes.spread(pauses.stretches(known, ends[number]), number, lanes)
+                stretches += [it._replace(channel=number) for it in pauses.stretches(known, ends[number])]
         await self._errands.insist(
             "roll", rolls.roll, self._files, draft, before, ends, self._horizon, story.earliest(anchors), stretches,
-            reached, anchors,
+            reached, anchors, by_channel(list(numbers), noted),
         )  # fmt: skip
         for each in shelved:
             self._shelf.close_before(each)

@@ -20,6 +20,7 @@ from receiver.media.taps import Damage, Picture
 from receiver.wire.events import DIGITS
 from receiver.wire.g711 import PCMA, PCMU
 from receiver.wire.rtp import Verdict
+from receiver.worker import clocks
 
 CODECS = {PCMU: "PCMU", PCMA: "PCMA"}
 MALFORMED = slice(Verdict.SHORT, Verdict.PAYLOAD_TYPE + 1)
@@ -77,6 +78,7 @@ def described(draft: sidecar.Draft, octets: Sequence[bytes], channels: Sequence[
         tuple(stretch for number, these in enumerate(mine) for stretch in stretches(these, number)),
         tuple(digit for number, these in enumerate(mine) for digit in digits(these, number)),
         tuple(level for number, these in enumerate(mine) for level in noises(these, number)),
+        tuple(map(clocks.paces, mine)),
     )  # fmt: skip
 
 
@@ -86,9 +88,16 @@ def read(octets: bytes) -> Records:
 
 
 def _described(base: sidecar.Channel, notes: Records) -> sidecar.Channel:
+    paced = clocks.paces(notes)
     ssrcs = dict.fromkeys(int(note["ssrc"]) for note in notes if note["kind"] == NoteKind.EPOCH)
     streams = tuple(
-        sidecar.Stream(ssrc=ssrc, packets=_packets(notes, ssrc), epochs=tuple(_epochs(notes, ssrc))) for ssrc in ssrcs
+        sidecar.Stream(
+            ssrc=ssrc,
+            packets=_packets(notes, ssrc),
+            epochs=tuple(_epochs(notes, ssrc)),
+            **clocks.of_stream(ssrc, paced, notes),
+        )
+        for ssrc in ssrcs
     )
     last = next((note for note in notes[::-1] if note["kind"] == NoteKind.SOURCE), None)
     source = base.source
@@ -226,8 +235,10 @@ def _streams(picture: Picture, notes: Records, first: bool) -> Iterator[sidecar.
     for stream in picture.streams:
         counted.setdefault(int(stream["ssrc"]), []).append(stream["statistics"])
     invalid = int(picture.tap["verdicts"][MALFORMED].sum()) if first else 0
+    paced = clocks.paces(notes, picture.streams)
     for ssrc, runs in counted.items():
-        yield _stream(ssrc, runs, invalid, tuple(_epochs(notes, ssrc)))
+        told = _stream(ssrc, runs, invalid, tuple(_epochs(notes, ssrc)))
+        yield msgspec.structs.replace(told, **clocks.of_stream(ssrc, paced, notes, picture.streams))
         invalid = 0  # what was malformed had no SSRC to go by: it stands with the first
 
 

@@ -47,8 +47,21 @@ def test_c7_a_channel_that_is_first_heard_in_a_later_segment_lies_as_it_came() -
 def test_a_frame_lies_where_its_segment_puts_it(frame: int, shared: int) -> None:
     segments = (Lane(0, 0), Lane(0, 2_000)), (Lane(70_000, 3), Lane(68_000, 2_003))
     assert axes.shared(1, frame, segments) == shared
-    [moved] = axes.moved([Stretch(frame, 5, 1, Reason.NOT_SENT)], segments)
+    [moved] = axes.moved([Stretch(frame, 5, 1, Reason.NOT_SENT)], segments[frame >= 68_000])
     assert moved == Stretch(shared, 5, 1, Reason.NOT_SENT)
+
+
+def test_a15_silence_that_is_put_in_lies_before_its_frame_and_is_told_last() -> None:
+    lane = Lane(0, 100, ((10, 80), (20, 160)))
+    assert [lane.shared(frame) for frame in (0, 9, 10, 19, 20, 30)] == [100, 109, 190, 199, 360, 370]
+    assert [lane.end(frame) for frame in (10, 11, 20, 21)] == [110, 191, 200, 361]
+    assert lane.silences() == ((110, 80), (200, 160))
+    told = axes.moved([Stretch(5, 20, 0, Reason.NOT_SENT), Stretch(0, 10, 0, Reason.LOST)], (lane, Lane(0, 0)))
+    assert told == [
+        Stretch(105, 260, 0, Reason.NOT_SENT), Stretch(100, 10, 0, Reason.LOST), Stretch(110, 80, 0, Reason.DRIFT),
+        Stretch(200, 160, 0, Reason.DRIFT),
+    ]  # fmt: skip
+    assert axes.reach((20, 355), (lane, Lane(0, 0))) == 355
 
 
 def test_what_no_segment_has_stays() -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from receiver.archive.axes import Lane, reach
 from receiver.archive.files import Files, Piece
 from receiver.archive.gaps import Stretch, explain, in_order
 from receiver.archive.names import PartKey
@@ -81,6 +82,42 @@ def test_p1_any_absence_in_any_chunks_of_any_channels_gives_exact_sound_and_exac
             assert (made.frames, made.octets) == (len(expected), 44 + expected.nbytes)
             rows = [explain(absent, channel, told, made.begins) for channel, absent in enumerate(made.absent)]
             assert as_tuples(in_order(rows)) == gaps_by_hand(samples, told, quiet=False)
+        files.close()
+
+
+@given(
+    channels=patterns,
+    chunk=st.integers(1, 40),
+    put=st.lists(st.dictionaries(st.integers(0, 90), st.integers(1, 9), max_size=4), min_size=3, max_size=3),
+    offsets=st.lists(st.integers(0, 30), min_size=3, max_size=3),
+)
+def test_a15_p1_with_silence_put_in_at_any_places_every_sample_lies_behind_what_is_before_it(
+    channels: list[list[tuple[bool, int]]], chunk: int, put: list[dict[int, int]], offsets: list[int]
+) -> None:
+    samples = laid_out(channels)
+    lanes = tuple(
+        Lane(0, offset, tuple(sorted(mine.items()))) for _, offset, mine in zip(samples, offsets, put, strict=False)
+    )
+    expected = []
+    for mine, lane in zip(samples, lanes, strict=True):
+        laid = [int(ABSENT)] * lane.offset
+        for frame, sample in enumerate(mine.tolist()):
+            laid += [int(ABSENT)] * dict(lane.insertions).get(frame, 0) + [sample]
+        expected.append(np.array(laid, np.int16))
+    with tempfile.TemporaryDirectory() as directory:
+        files = Watched(Path(directory), sync=False)
+        keys, lengths = lay(files, samples), [len(mine) for mine in samples]
+        upto = reach(lengths, lanes)
+        assert upto == max(map(len, expected))
+        with opened(files, keys, lengths, lanes) as tracks:
+            made = weave(files, TARGET, tracks, (0, upto), 8000, False, chunk)
+        assert made is not None
+        frames = read_wav(Path(directory) / TARGET) if upto else np.empty((0, len(samples)), np.int16)
+        for channel, row in enumerate(expected):
+            whole = np.concatenate((row, np.full(upto - len(row), ABSENT, np.int16)))
+            assert np.array_equal(frames[:, channel], np.where(whole == ABSENT, 0, whole))
+            absent = [frame for first, last in made.absent[channel].tolist() for frame in range(first, last)]
+            assert absent == np.flatnonzero(whole == ABSENT).tolist()
         files.close()
 
 

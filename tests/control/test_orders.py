@@ -2,9 +2,10 @@
 
 from receiver import link
 from receiver.control import orders
+from receiver.control.means import Berth
 from receiver.control.taps import State
 from receiver.ledger.rows import Problem
-from tests.control.made import WISH
+from tests.control.made import WISH, FakeSocket
 from tests.control.test_taps import tap
 
 
@@ -28,3 +29,10 @@ def test_the_row_of_a_living_tap_has_no_outcome() -> None:
     row = orders.row(tap(State.RECEIVING, listening_unix_ns=1, receiving_unix_ns=2, outcome=None), "203.0.113.5")
     assert (row.state, row.listening_ns, row.receiving_ns, row.outcome) == ("receiving", 1, 2, None)
     assert (row.address, row.port, row.codec, row.ptime, row.source) == ("203.0.113.5", 20_000, "PCMU", 20, "any")
+
+
+def test_a13_the_socket_for_rtcp_goes_behind_the_order() -> None:
+    made, berth = tap(), Berth(20_000, FakeSocket(5), lambda: None)
+    assert list(orders.openings(made, berth)) == [(orders.opening(made), (5,))]
+    both = list(orders.openings(made, berth._replace(ear=FakeSocket(6))))
+    assert both == [(orders.opening(made), (5,)), (link.Ear(made.slot, made.recording_id), (6,))]

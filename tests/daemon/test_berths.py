@@ -82,7 +82,7 @@ async def test_d9_a_key_is_kept_beside_its_socket_sealed_and_comes_back_in_any_o
         assert again.key == key
         assert len(os.listdir("/proc/self/fd")) == before - 1, "the memory file is closed"
         again.socket.close()
-    with pytest.raises(ValueError, match="one socket, found 0"):
+    with pytest.raises(ValueError, match="found 0"):
         Berths(pool(), door, keeper).take_again(tap(State.RECEIVING, port=27_700), [seal_key(key)])
 
 
@@ -128,3 +128,30 @@ async def test_a_port_that_is_always_open_is_that_one_and_no_other(door: WsDoor)
     one.release()
     again = berths.take(WISH._replace(fixed=27_750))
     again.release()
+
+
+async def test_a13_with_rtcp_on_the_next_port_both_sockets_are_kept_and_taken_up_together(door: WsDoor) -> None:
+    class Keeper:
+        def __init__(self) -> None:
+            self.kept: dict[str, tuple[int, ...]] = {}
+
+        def store(self, name: str, *descriptors: int) -> None:
+            self.kept[name] = tuple(os.dup(each) for each in descriptors)
+
+        def remove(self, name: str) -> None:
+            for each in self.kept.pop(name):
+                os.close(each)
+
+    keeper = Keeper()
+    ports = Ports("127.0.0.1", 27_760, 27_763, cooldown_s=0, step=2, ears=True)
+    one = Berths(ports, door, keeper).take(WISH)
+    assert len(keeper.kept[str(one.number)]) == 2
+    left = [os.dup(each) for each in keeper.kept[str(one.number)]]
+    one.release()
+    assert keeper.kept == {}
+    assert one.ear.fileno() == -1
+    again = Berths(ports, door, keeper).take_again(tap(port=one.number), left)
+    assert (again.number, again.ear.getsockname()[1]) == (one.number, one.number + 1)
+    keeper.kept[str(one.number)] = ()
+    again.release()
+    assert again.ear.fileno() == -1

@@ -16,7 +16,7 @@ from receiver.ledger.rows import Summary
 from receiver.ledger.store import Ledger
 from receiver.media.state import Shape, State
 from receiver.net.slab import slab_octets
-from receiver.settings import ConfigError
+from receiver.settings import ConfigError, Media
 from receiver.worker.memory import SLAB_ROWS
 from tests.control.made import WISH
 from tests.daemon.made import settings_for
@@ -39,6 +39,8 @@ def test_a_worker_is_told_samples_and_nanoseconds(tmp_path: Path) -> None:
     assert not outfit.configure(settings_for(tmp_path), 1, slots=5).repair
     assert not made.mask_dtmf
     assert outfit.configure(settings_for(tmp_path, taps__mask_dtmf=True), 0, slots=5).mask_dtmf
+    assert made.rtcp
+    assert not outfit.configure(settings_for(tmp_path, media__rtcp="off"), 0, slots=5).rtcp
 
 
 def test_a_worker_logs_as_the_daemon_does(tmp_path: Path) -> None:
@@ -93,15 +95,16 @@ def test_an_address_of_this_host_is_fine(address: str) -> None:
         ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), None, False),
     ],
 )
+@pytest.mark.parametrize("taps", [4_000, 2_000])
 def test_there_are_descriptors_for_all_taps_as_far_as_the_host_gives_them(
-    limit: tuple[int, int], set_to: int | None, warned: bool, monkeypatch: pytest.MonkeyPatch
+    taps: int, limit: tuple[int, int], set_to: int | None, warned: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
     said: list[str] = []
     monkeypatch.setattr(resource, "getrlimit", lambda which: limit)
     monkeypatch.setattr(resource, "setrlimit", lambda which, new: seen.append(new[0]))
     monkeypatch.setattr(outfit.log, "warning", lambda event, **more: said.append(event), raising=False)
-    outfit.raise_descriptor_limit(4000)
+    outfit.raise_descriptor_limit(Media(max_taps=taps, rtcp="both" if taps < 4_000 else "mux"))
     assert seen == ([] if set_to is None else [set_to])
     assert bool(said) == warned
 

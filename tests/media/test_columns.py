@@ -1,5 +1,7 @@
 """The records: what rule K8 asks to be a column, and what the kernel and the commit ask of their shape."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -32,11 +34,12 @@ def test_no_object_of_the_room_keeps_what_must_survive() -> None:
     allowed = {
         "_state", "state", "timeline", "journal", "streams", "clock", "joining", "sources", "census", "_timeline",
         "_journal", "_clock", "_joining", "_kinds", "_networks", "_wait_ns", "news", "horizon", "window", "_flat",
-        "_pitch", "_absence", "holes", "keys", "_mask_dtmf", "_turn", "_tap_of", "_free", "_spare", "_written", "_keys",
-        "pauses", "unknown", "secured", "_beside",
+        "_pitch", "_absence", "holes", "keys", "pacing", "_pacing", "_mask_dtmf", "_turn", "_tap_of",
+        "_free", "_spare", "_written", "reporting", "_census", "_beside", "unknown", "secured", "_keys", "pauses",
     }  # fmt: skip
     parts = (pipeline, pipeline.timeline, pipeline.journal, pipeline.streams, pipeline.clock, pipeline.joining)
-    more = (pipeline.clock.holes, pipeline.joining.keys, pipeline.joining.census, pipeline.pauses, pipeline.unknown)
+    more: list[Any] = [pipeline.clock.holes, pipeline.clock.pacing, pipeline.joining.keys, pipeline.joining.census]
+    more += [pipeline.reporting, pipeline.pauses, pipeline.unknown]
     # SRTP keys come again over the link; the rest is derived from columns or a place to put one turn's octets
     assert set(vars(pipeline.secured)) == {"_state", "_openers", "_wary", "_any", "_rows"}
     for part in (*parts, pipeline.sources, pipeline.sources._beside, *more):

@@ -109,6 +109,25 @@ def test_k8_notes_are_numbered_by_tap_and_read_back_in_order() -> None:
     assert rig.tap(0)["notes"] == 2
 
 
+def test_k8_many_notes_at_once_are_those_one_by_one() -> None:
+    """Also where a tap is told of twice, or the log has no room for all."""
+    for room, taps in ((99, [2, 0, 1]), (99, [1, 1, 0]), (2, [2, 0, 1])):
+        one, all_ = Rig(taps=3), Rig(taps=3)
+        for rig in (one, all_):
+            for tap in range(3):
+                rig.open(tap)
+            rig.state.now.world["notes"] = rig.state.note_log.size - 1
+            rig.state.notes_freed[0] = rig.state.note_log.size - 1 if room == 99 else room - 1
+        frames = np.array([5, 6, 7])
+        all_.pipeline.journal.note_each(np.array(taps, np.int32), NoteKind.PACE, np.array(taps, np.int32), frame=frames)
+        for tap, frame in zip(taps, frames.tolist(), strict=True):
+            one.pipeline.journal.note(tap, NoteKind.PACE, tap, frame=frame)
+        for rig in (one, all_):
+            rig.commit()
+        assert one.state.note_log.tobytes() == all_.state.note_log.tobytes()
+        assert one.state.live.taps.tobytes() == all_.state.live.taps.tobytes()
+
+
 def test_k8_a_full_note_log_drops_the_newest_and_the_tap_says_so() -> None:
     rig = Rig()
     rig.open()

@@ -250,7 +250,7 @@ def test_d7_a_socket_of_an_earlier_process_is_taken_over_with_what_queued_in_it(
     descriptor = os.dup(left.socket.fileno())
     left.socket.close()
     ports = Ports("127.0.0.1", 27_000, 27_003, cooldown_s=0)
-    port = ports.adopt(left.number, descriptor)
+    port = ports.adopt(left.number, [descriptor])
     assert port.socket.recv(99) == b"queued"
     assert port.granted_octets == left.granted_octets
     others = [ports.take() for _ in range(3)]
@@ -265,7 +265,61 @@ def test_d7_another_socket_than_that_is_refused_and_closed() -> None:
     for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
         descriptor = socket.socket(socket.AF_INET, kind).detach()
         with pytest.raises(ValueError, match="expected a UDP socket of port 27000"):
-            ports.adopt(27_000, descriptor)
+            ports.adopt(27_000, [descriptor])
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
     assert ports.free == 4
+
+
+def test_a13_with_ears_the_next_port_is_bound_and_given_back_beside_each() -> None:
+    ports = Ports("127.0.0.1", 27_000, 27_003, cooldown_s=0, step=2, ears=True)
+    one = ports.take()
+    assert one.ear is not None
+    assert (one.number, one.ear.getsockname()[1]) == (27_000, 27_001)
+    two = ports.take()
+    assert two.number == 27_002
+    ports.give_back(one)
+    assert one.ear.fileno() == -1
+    ports.give_back(two)
+    assert ports.free == 2
+
+
+def test_a13_a_port_whose_next_one_is_taken_is_passed_over() -> None:
+    ports = Ports("127.0.0.1", 27_000, 27_003, cooldown_s=0, step=2, ears=True)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 27_001))
+        taken = ports.take()
+        assert taken.number == 27_002
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", 27_000))  # nothing of it is left
+    ports.give_back(taken)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_d7_a13_both_sockets_of_a_tap_are_taken_over_in_any_order(turned: bool) -> None:
+    left = Ports("127.0.0.1", 27_000, 27_003, cooldown_s=0, step=2, ears=True).take()
+    assert left.ear is not None
+    descriptors = [os.dup(left.socket.fileno()), os.dup(left.ear.fileno())]
+    port = Ports("127.0.0.1", 27_000, 27_003, cooldown_s=0).adopt(27_000, descriptors[::-1] if turned else descriptors)
+    assert port.ear is not None
+    assert [each.getsockname()[1] for each in (port.socket, port.ear)] == [27_000, 27_001]
+    for each in (left.socket, left.ear, port.socket, port.ear):
+        each.close()
+
+
+def test_d7_a13_two_sockets_of_which_one_is_another_s_are_refused_and_closed() -> None:
+    ports = Ports("127.0.0.1", 27_000, 27_003, cooldown_s=0, step=2, ears=True)
+    one, two = ports.take(), ports.take()
+    assert one.ear is not None
+    assert two.ear is not None
+    for pair in ((one.socket, two.ear), (one.ear, two.ear), (one.socket,) * 2):
+        descriptors = [os.dup(each.fileno()) for each in pair]
+        with pytest.raises(ValueError, match="expected a UDP socket of port 27000"):
+            ports.adopt(27_000, descriptors)
+        for descriptor in descriptors:
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(descriptor)
+    with pytest.raises(ValueError, match="found 0"):
+        ports.adopt(27_000, [])
+    ports.give_back(one)
+    ports.give_back(two)

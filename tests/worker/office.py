@@ -213,6 +213,7 @@ class Office:
 
     async def leave(self) -> None:
         """Let the threads go; what the memory and the disk hold stays."""
+        self.worker.ears.stop()
         await self.worker.errands.idle(BOUND_S)
         await asyncio.to_thread(self.worker.commit.close)
         self.worker.shelf.writer.close()

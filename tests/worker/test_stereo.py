@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from receiver import link
+from receiver.archive import roll as rolls
 from receiver.archive.check import check
 from receiver.media.columns import TapState
 from receiver.worker import rolling
@@ -248,11 +249,21 @@ async def test_c7_both_channels_go_on_in_the_next_file_without_a_missing_sample(
     tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rolling, "LOOK_AGAIN_S", 0.0)
+    real, paced = rolls.roll, []
+
+    def watched(*given: Any) -> Any:
+        paced.append([[len(pace.points) for pace in mine] for mine in given[-1]])
+        return real(*given)
+
+    monkeypatch.setattr(rolls, "roll", watched)
     lines = pair(call)
     async with office(tmp_path, memory, segment_frames=4_000) as one:
         await one.open(*lines)
         for k in range(3):
             await roll_once(one, lines, 41 * k)
+            for each in lines:  # as if ten seconds were over
+                one.worker.intake._pipeline.clock.pacing.turn(int(one.tap(each)["stream"]))
+            one.state.commit()
             for each in lines:  # what lies before the cut of the one that is ahead is handed on later
                 each.talk(1, first=41 * k + 40)
             one.hear()
@@ -262,8 +273,9 @@ async def test_c7_both_channels_go_on_in_the_next_file_without_a_missing_sample(
             await one.commit()
             one.hear()
         told = await one.close(lines[0])
+        assert paced[:3] == [[[k], [k]] for k in (1, 2, 3)], "what was known of their clocks by then"
         assert (told.outcome, len(told.parts), told.file) == ("complete", 4, None)
-        assert {gap.reason for gap in told.gaps} <= {"not_sent"}
+        assert {gap.reason for gap in told.gaps} <= {"not_sent", "drift"}  # this test's time is not its clocks'
         whole = frames(one, lines[0])
         for number, each in enumerate(lines):
             present = whole[:, number]
@@ -356,3 +368,24 @@ async def test_c7_what_came_for_a_published_segment_after_a_silence_is_said_to_b
         told = await one.close(lines[0])
         assert (told.outcome, told.problem.code) == ("degraded", "late_lost")
         assert check(tmp_path) == []
+
+
+async def test_a15_sides_lie_beside_each_other_by_their_clocks_and_not_by_what_came_first(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    """All of the left side but one packet was half a second late: so says the one that was not."""
+    lines = pair(call)
+    async with office(tmp_path, memory) as one:
+        await one.open(*lines)
+        for each in lines:
+            each.talk(10)
+        one.hear()
+        stream = int(one.tap(lines[0])["stream"])
+        one.state.touch("streams", stream)
+        one.state.now.streams["pace_arrival_ns"][stream] -= 500_000_000
+        one.state.commit()
+        told = await one.close(lines[0])
+        left, right = (channel.streams[0].epochs[0].frame for channel in told.channels)
+        assert left == 0
+        assert right == pytest.approx(4_000, abs=400)  # the host's own delay between the two
+        assert told.outcome == "complete"

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import UNSET, UnsetType
 
 from receiver import link
 from receiver.archive import sidecar
@@ -16,6 +17,7 @@ from receiver.media.taps import Damage, Picture
 from receiver.worker import story
 from tests.archive.world import as_tuples
 from tests.archive.world import draft as made_draft
+from tests.wire.test_rtcp import bye, sdes, sr
 from tests.worker.office import Line, office
 
 Call = Callable[..., Line]
@@ -105,9 +107,7 @@ def test_c5_what_notes_alone_still_tell() -> None:
     assert nothing.streams == ()
 
 
-async def test_a11_streams_are_told_one_by_one_and_the_malformed_once(
-    tmp_path: Path, memory: int, call: Call
-) -> None:
+async def test_a11_streams_are_told_one_by_one_and_the_malformed_once(tmp_path: Path, memory: int, call: Call) -> None:
     line = call()
     async with office(tmp_path, memory) as one:
         await one.open(line)
@@ -145,3 +145,25 @@ async def test_a8_keys_noise_and_silence_reach_the_sidecar_and_masked_keys_nothi
         news = [message.fields for message in one.heard(link.Happened) if message.event == "dtmf"]
         assert news == ([] if masked else [{"digit": "7", "duration_ms": 60}])
         assert (told.outcome, told.channels[0].streams[0].lost) == ("complete", 0)
+
+
+@pytest.mark.parametrize("read", [True, False])
+async def test_a13_what_the_sender_says_by_rtcp_reaches_the_sidecar(
+    tmp_path: Path, memory: int, call: Call, read: bool
+) -> None:
+    line = call()
+    async with office(tmp_path, memory, rtcp=read) as one:
+        await one.open(line)
+        line.talk(10)
+        one.hear()
+        line.send([line.sent[0]._replace(raw=sr(7, 0xE8F1_2345_0000_0000, 5_160) + sdes((7, [(1, b"me")])) + bye(7))])
+        one.hear()
+        line.talk(10, first=10)
+        told = await one.close(line)
+        [stream] = told.channels[0].streams
+        assert (told.outcome, told.ending, stream.packets) == ("complete", "stopped", 20)
+        assert (stream.cname, stream.bye_at is not UNSET) == (("me", True) if read else (UNSET, False))
+        reports = stream.sender_reports
+        assert (reports is UNSET) != read
+        if not isinstance(reports, UnsetType):
+            assert (reports.count, reports.first, reports.first.timestamp) == (1, reports.last, 5_160)
