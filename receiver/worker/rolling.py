@@ -111,7 +111,8 @@ class Rolling:
         heard_ns = live.streams["heard_ns"][record["stream"]] if record["further"] else tap["heard_ns"]
         playout = self._timeline.frame(row, int(record["playout"]))
         silent = time.monotonic_ns() - int(heard_ns) > SETTLED_NS
-        return playout >= frame or silent or tap["state"] in (TapState.CLOSING, TapState.FINISHED)
+        over = silent or tap["state"] in (TapState.CLOSING, TapState.FINISHED)
+        return playout >= frame or (over and bool(record["playout"] >= record["edge"]))  # its last drain may still come
 
 
 def _before(present: PartKey, before: PartKey | None) -> PartKey:

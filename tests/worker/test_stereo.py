@@ -16,6 +16,7 @@ from receiver.archive.check import check
 from receiver.media.columns import TapState
 from receiver.worker import rolling
 from tests.archive.world import read_wav
+from tests.media.rig import linear
 from tests.worker.office import Line, Office, office, until
 
 Call = Callable[..., Line]
@@ -389,3 +390,25 @@ async def test_a15_sides_lie_beside_each_other_by_their_clocks_and_not_by_what_c
         assert left == 0
         assert right == pytest.approx(4_000, abs=400)  # the host's own delay between the two
         assert told.outcome == "complete"
+
+
+async def test_c7_what_a_side_still_had_to_say_of_the_segment_before_is_in_it_when_the_recording_ends(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rolling, "LOOK_AGAIN_S", 0.0)
+    lines = pair(call)
+    async with office(tmp_path, memory, segment_frames=9_000) as one:
+        await one.open(*lines)
+        for each, count in zip(lines, (80, 20), strict=True):
+            each.talk(count)
+        one.hear()
+        one.drain()
+        assert one.tap(lines[0])["segment"] == 1
+        lines[1].talk(30, first=20)
+        one.hear()
+        told = await one.close(lines[0])
+        assert told.outcome == "complete"
+        whole = frames(one, lines[0])
+        for packet in lines[1].sent:
+            assert linear(packet.payload).tobytes() in whole[:, 1].tobytes()
+        assert check(tmp_path) == []
