@@ -14,6 +14,7 @@ The floor plan. Data goes one way, nothing upstream knows a name from downstream
     crew        the workers as control sees them: started by exec, started again with the same descriptors
     worker      composition root of a media worker: the only one that knows net and media and archive. Never imports
                 aiohttp, control or api
+    decoder     a process that makes samples of Opus packets for a worker, and dies with it; the only one with PyAV
     importing   captures through the same pipeline into the same archive, in one thread; no net, no link, no loop
     link        the messages between the two; socketpair carries them
     net         the door: ports, pair, slab (recvmmsg), filter, tick. Knows no other room
@@ -72,6 +73,10 @@ Where this plan left the first one, and why:
   the delays of all epochs added up (found by laying recordings over wall time: 1.8 s after 60 changes).
 * Rule A17's row of ten packets or 500 ms counts only while it does not fall: in a burst after a stall of five seconds
   more than ten packets lie above the envelope, each nearer to it than the one before.
+* Opus packets are neither samples nor a queue: a row's octets lie beside its samples, at the address that the timestamp
+  names, and the samples are marks (``media/packets``). Clock, sources, splices and cursors do not know. A decoder that
+  begins anew hears 800 ms first: after the 80 ms of RFC 7845 up to half a second differed. One channel: a party is one,
+  and libopus mixes down.
 * A recording has channels, and each grows as a row of the ring with an axis of its own: those of its taps (stereo:
   two), then those that SSRCs have beside others (rule A12). ``archive/laying`` lays them beside each other at the
   finish, by their clocks (``archive/align``, ``archive/pace``), on one axis (``archive/axes``); where a long recording

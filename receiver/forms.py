@@ -23,11 +23,9 @@ class Awaited(NamedTuple):
     brings: str
 
 
-_SOURCES = "other codecs (version 0.4)"
 
 AWAITED: Mapping[str, Awaited] = {
     "media.workers": Awaited((1,), "more than one media worker"),
-    "taps.codec": Awaited(("PCMU", "PCMA"), _SOURCES),
 }
 """Keys of the contract that this version knows and cannot honour in full. Nothing else is left out."""
 

@@ -43,6 +43,7 @@ class Media(Struct, frozen=True, kw_only=True):
     cooldown_s: Annotated[float, Meta(ge=0, le=3_600)] = 60
     rtcp: Literal["mux", "both", "off"] = "mux"
     events_payload_type: Annotated[int, Meta(ge=96, le=127)] = 101
+    opus_payload_type: Annotated[int, Meta(ge=96, le=127)] = 111
 
     @property
     def advertised(self) -> str | None:
@@ -311,6 +312,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             f" and {cooling} that cool down), found {len(media.port_range)} in {media.ports}{even}:"
             " give more ports or lower media.max_taps"
         )
+    if media.opus_payload_type == media.events_payload_type:
+        yield f"media.opus_payload_type: expected another than that of events, found {media.opus_payload_type} for both"
     if media.source == "allow-list" and not media.allow:
         yield 'media.allow: expected at least one address or network, because media.source is "allow-list"; found none'
     yield from _of_the_relay(settings)

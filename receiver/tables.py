@@ -18,7 +18,7 @@ class Listen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     port: Annotated[int, Meta(ge=1_024, le=65_535)]
-    codec: Literal["PCMU", "PCMA"] = "PCMU"
+    codec: Literal["PCMU", "PCMA", "OPUS"] = "PCMU"
     label: Annotated[str, Meta(pattern="^[^=]+=")] | None = None
     source: Text | None = None
 

@@ -23,6 +23,7 @@ OURS: dict[str, Set[str]] = {
     "socketpair": set(),
     "keys": set(),
     "link": {"socketpair", "keys"},
+    "decoder": {"socketpair"},
     "crew": {"link", "socketpair", "keys"},
     "net": set(),
     "wire": set(),
@@ -32,7 +33,7 @@ OURS: dict[str, Set[str]] = {
     "control": {"link", "ledger", "forms", "keys"},
     "api": {"control", "ledger", "watch", "archive.sidecar", "endpoints", "keys"},
     "watch": {"settings"},
-    "worker": {"link", "socketpair", "keys", "net", "wire", "media", "archive", "watch"},
+    "worker": {"link", "socketpair", "keys", "decoder", "net", "wire", "media", "archive", "watch"},
     "importing": {"wire", "media", "archive", "worker.story"},
     "daemon": {
         "settings", "tables", "forms", "endpoints", "link", "socketpair", "keys", "crew", "net", "ledger", "control",
@@ -53,6 +54,7 @@ THEIRS: dict[str, Set[str]] = {
     "socketpair": set(),
     "keys": {"msgspec"},
     "link": {"msgspec"},
+    "decoder": {"numpy", "msgspec", "av"},
     "crew": {"msgspec", "structlog"},
     "net": {"numpy"},
     "net.ports": set(),  # the control process's: no numpy
@@ -91,6 +93,7 @@ WITHOUT_MIRROR = {
     "__main__": "one call, made by the processes of test_import_time.py and cli/test_init.py",
     "media.block": "one constant and a tuple of three",
     "media.datagrams": "a tuple of columns",
+    "media.standing": "enumerations, told by columns",
 }
 
 
@@ -183,7 +186,7 @@ def test_a_media_worker_never_sees_the_control_side() -> None:
     loaded = loaded_by([name for name in MODULES if room_of(name)[0] == "worker" or name == "receiver.cli.worker"])
     for name in (
         "aiohttp", "prometheus_client", "sqlite3", "receiver.control", "receiver.api", "receiver.ledger",
-        "receiver.daemon",
+        "receiver.daemon", "av", "aiortc",  # the decoder's, which the worker knows the messages of
     ):  # fmt: skip
         assert not [each for each in loaded if inside(each, {name})], f"a worker loads {name}"
 
@@ -191,5 +194,8 @@ def test_a_media_worker_never_sees_the_control_side() -> None:
 def test_the_control_process_never_sees_the_data_path() -> None:
     rooms = ("control", "api", "ledger", "link")
     loaded = loaded_by([name for name in MODULES if room_of(name)[0] in rooms or name == "receiver.net.ports"])
-    for name in ("soundfile", "receiver.media", "receiver.wire", "receiver.net.slab", "receiver.worker"):
+    for name in (
+        "soundfile", "av", "receiver.decoder", "receiver.media", "receiver.wire", "receiver.net.slab",
+        "receiver.worker",
+    ):  # fmt: skip
         assert not [each for each in loaded if inside(each, {name})], f"the control process loads {name}"

@@ -5,20 +5,23 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from receiver import settings
 from receiver.forms import AWAITED
+from receiver.media.packets import DENSITY, PacketRows
 from receiver.media.state import Shape, State
 from receiver.net.slab import slab_octets
 from receiver.net.tick import LONGEST_NS
 from receiver.settings import MASK, ConfigError, Media, Settings, explain, load, read
+from receiver.wire import opus
 from receiver.worker.memory import SLAB_ROWS
 
 EXAMPLE = Path(__file__).parents[1] / "config" / "tapdeck.toml"
 CONTRACT = {
     "media": "bind advertise ports workers max_taps tick_ms horizon_ms window_ms source allow cooldown_s rtcp "
-    "events_payload_type",
+    "events_payload_type opus_payload_type",
     "relay": "enabled host project token topics ca_file",
     "taps": "direction layout codec ptime_ms start_timeout_s silence_timeout_s max_duration_s pause_as mask_dtmf",
     "storage": "directory name encoding commit_interval_ms segment_s reserve_mb keep_days",
@@ -46,7 +49,7 @@ def test_nothing_set_gives_the_contracts_defaults() -> None:
     assert given == Settings()
     assert given.media == Media(
         bind="0.0.0.0", ports="20000-29999", workers=1, max_taps=4000, tick_ms=100, horizon_ms=400, window_ms=6000,
-        source="announced", allow=(), cooldown_s=60, rtcp="mux", events_payload_type=101,
+        source="announced", allow=(), cooldown_s=60, rtcp="mux", events_payload_type=101, opus_payload_type=111,
     )  # fmt: skip
     assert (given.storage.directory, given.http.listen, given.daemon.stop_timeout_s) == (
         "/var/lib/tapdeck",
@@ -158,6 +161,7 @@ def test_d10_on_loopback_no_token_is_asked_for(listen: str) -> None:
 
 def test_an_allow_list_must_allow_somebody() -> None:
     assert "media.allow: expected at least one" in problems(media__source="allow-list")
+    assert "media.opus_payload_type: expected another" in problems(media__opus_payload_type=101)
 
 
 def test_all_mistakes_are_said_at_once() -> None:
@@ -166,7 +170,7 @@ def test_all_mistakes_are_said_at_once() -> None:
 
 
 NOT_YET: dict[str, Any] = {
-    "media.workers": 2, "taps.codec": "OPUS",
+    "media.workers": 2,
 }  # fmt: skip
 
 
@@ -308,10 +312,15 @@ def test_the_shipped_file_says_of_every_number_what_raising_it_costs() -> None:
         for row in explain(read(None, {}))
         if isinstance(row.default, int | float) and not isinstance(row.default, bool)
     }
-    assert len(numbers) == 16
+    assert len(numbers) == 17
     said = {key: re.findall(r"\bRaising it costs \w[^.]+", meaning) for key, meaning in meanings().items()}
     assert {key for key in numbers if len(said[key]) != 1} == set()
     assert {key for key in said if said[key]} == numbers | {"hook.timeout_s"}, "and of nothing else"
+
+
+def _state(media: Media) -> State:
+    shape = Shape.of(1, media.window, 4_096)._replace(density=DENSITY)
+    return State(np.zeros(State.needed(shape)[0], np.uint8), shape)
 
 
 def test_the_costs_are_the_codes() -> None:
@@ -322,6 +331,13 @@ def test_the_costs_are_the_codes() -> None:
     assert f"{(before_ring[1] - before_ring[0]) / 1e6:.0f} kB of memory at once" in said["media.max_taps"]
     per_ms = settings.CLOCK_RATE * 2 // 1_000
     assert f"{per_ms} octets per ms" in said["media.window_ms"]
+    packets = DENSITY * settings.CLOCK_RATE // 1_000
+    assert f"another {packets} octets" in said["taps.codec"]
+    assert f"({packets * media.window_ms / 1e3:.0f} kB at {media.window_ms})" in said["taps.codec"]
+    assert f"{opus.CLOCK_RATE * 2 // 1_000} kB/s of disk" in said["taps.codec"]
+    patience = PacketRows(_state(media)).patience(media.horizon)
+    assert f"more than {patience / settings.CLOCK_RATE} s late (at {media.window_ms})" in said["taps.codec"]
+    assert f"(OPUS: {opus.CLOCK_RATE * 2 * 3_600 / 1e6:.1f})" in said["taps.max_duration_s"]
     assert f"{media.max_taps * per_ms * 1_125 / 1e6:.0f} MB for each second" in said["media.window_ms"]
     second = settings.CLOCK_RATE * 2
     assert f"{second // 1_000} kB/s of disk" in said["media.max_taps"]

@@ -10,11 +10,12 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from receiver import endpoints, keys
-from receiver.api.house import House
+from receiver.api.house import Defaults, House
 from receiver.api.problems import Trouble, bad
+from receiver.control.codecs import LAWS, OPUS, law_of
 from receiver.control.means import NotNow
 from receiver.control.sides import PARTIES, STEREO
-from receiver.control.taps import LAWS, State, Wish
+from receiver.control.taps import State, Wish
 from receiver.keys import Key
 from receiver.ledger.rows import unix_ns
 from receiver.ledger.store import Where
@@ -31,11 +32,13 @@ Body = TypeVar("Body")
 
 
 class DeviceBody(Struct, forbid_unknown_fields=True):
-    """Where the sound goes: ours to fill in, but for the kind."""
+    """Where the sound goes: ours to fill in, but for the kind. ``payload_type`` is Opus' where the sender has another
+    than ``[media].opus_payload_type``."""
 
     type: Literal["rtp", "ws"] = "rtp"
     codec: str | None = None
     ptime: Ptime | None = None
+    payload_type: Annotated[int, Meta(ge=96, le=127)] | None = None
 
 
 class SrtpBody(Struct, forbid_unknown_fields=True):
@@ -92,7 +95,6 @@ def wish_of(body: TapBody, house: House) -> Wish:
     codec = (_one("codec", body.codec, device.codec) or defaults.codec).upper()
     ptime = _one("ptime", body.ptime, device.ptime) or defaults.ptime
     layout = body.layout or ("mono" if body.direction in PARTIES else defaults.layout)
-    _refuse_what_comes_later(body, codec)
     if codec not in LAWS:
         raise bad("codec", f"codec: expected one of {', '.join(LAWS)}, found {codec!r}")
     _require_a_way(device.type, house)
@@ -100,7 +102,7 @@ def wish_of(body: TapBody, house: House) -> Wish:
         raise bad("direction", f'direction: expected "both" with layout "stereo", found {body.direction!r}')
     key = _key_of(body, device.type)
     wish = Wish(
-        law=LAWS[codec],
+        law=_law(codec, device, defaults),
         ptime=ptime,
         direction="both" if layout == STEREO else body.direction or defaults.direction,
         layout=layout,
@@ -177,12 +179,17 @@ def _require_a_way(device: str, house: House) -> None:
         )
 
 
-def _refuse_what_comes_later(body: TapBody, codec: str) -> None:
-    for found, name in (
-        (codec == "OPUS", 'codec "OPUS"'),
-    ):
-        if found:
-            raise bad("not_in_this_version", f"{name}: this version does not have it yet")
+def _law(codec: str, device: DeviceBody, defaults: Defaults) -> int:
+    """The payload type that the sound will have."""
+    if codec == OPUS and device.type == "ws":
+        raise bad("codec", 'codec: OPUS comes over RTP only; found device "ws"', 'ask for device "rtp", PCMU or PCMA')
+    if device.payload_type is None:
+        return law_of(codec, defaults.opus_type)
+    if codec != OPUS:
+        raise bad("payload_type", f"device.payload_type: it is OPUS' to have another; {codec} has {LAWS[codec]}")
+    if device.payload_type == defaults.events_type:
+        raise bad("payload_type", f"device.payload_type: {device.payload_type} is that of telephone events here")
+    return device.payload_type
 
 
 def source_of(text: str | None, allow_list: bool) -> endpoints.Source:

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 from aiohttp import web
 
 from receiver.control.calls import Client
+from receiver.control.codecs import OPUS_TYPE
 from receiver.control.events import Events
 from receiver.control.hooks import Hooks
 from receiver.control.roster import Roster
@@ -16,12 +17,14 @@ from receiver.watch.health import Health
 
 
 class Defaults(NamedTuple):
-    """What a tap is like when the request does not say: ``[taps]`` of the configuration."""
+    """What a tap is like when the request does not say: ``[taps]`` of the configuration, and ``[media]``'s types."""
 
     codec: str
     ptime: int
     direction: str
     layout: str
+    opus_type: int = OPUS_TYPE
+    events_type: int = 101
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from receiver.api.callbacks import CALLBACKS
+from receiver.control.codecs import OPUS
 from receiver.control.orders import row
 from receiver.control.taps import Tap, Word
 from receiver.ledger.rows import Problem, RecordingRow, TapRow, moment
@@ -29,6 +30,7 @@ class TapView(Struct, kw_only=True, omit_defaults=True):
     device: dict[str, Any] | UnsetType = UNSET  # wire form, for RELAY and REST
     tap_audio: dict[str, Any] | UnsetType = UNSET  # flat, for the SDKs' tapAudio
     uri: str | UnsetType = UNSET  # for SWML
+    payload_type: int | UnsetType = UNSET  # of Opus: the one that is expected
     srtp: dict[str, str] | UnsetType = UNSET  # the suite; the key is the sender's and ours, and is never told
     status_url: str | UnsetType = UNSET  # for SWML and REST: what the platform calls; a path where nobody said our host
     taps: dict[str, str] | UnsetType = UNSET  # layout "stereo", while it lives: both by party, as the next four
@@ -70,6 +72,7 @@ def view_of_row(tap: TapRow) -> TapView:
         ending=tap.ending or UNSET,
         outcome=tap.outcome or UNSET,
         problem=tap.problem or UNSET,
+        payload_type=tap.seat.law if tap.codec == OPUS and tap.seat and tap.seat.law is not None else UNSET,
     )
     suite = tap.seat.suite if tap.seat else None
     if suite is not None:

@@ -51,4 +51,11 @@ class Placing:
             msgspec.structs.replace(stream, epochs=tuple(placed(epoch) for epoch in stream.epochs))
             for stream in pauses.resumed(channel.streams, self.left_out, rate)
         ]
-        return msgspec.structs.replace(channel, streams=tuple(streams))
+        redecoded = channel.redecoded
+        if isinstance(redecoded, tuple):
+            redecoded = tuple(
+                msgspec.structs.replace(it, frame=max(0, pauses.place(
+                    axes.shared(number, it.frame, self.segments), self.left_out) - self.begins))
+                for it in redecoded
+            )  # fmt: skip
+        return msgspec.structs.replace(channel, streams=tuple(streams), redecoded=redecoded)

@@ -190,10 +190,19 @@ class Stream(Struct, frozen=True, kw_only=True):
     epochs: tuple[Epoch, ...] = ()
 
 
+class Redecoded(Struct, frozen=True):
+    """Opus frames that a new decoder made, which took up where another ended: they may differ from what that one would
+    have made of the same packets."""
+
+    frame: Count
+    frames: Count
+
+
 class Channel(Struct, frozen=True, kw_only=True):
     """A channel of the file: whom one hears in it, and what came for it.
 
-    ``unknown_payload_types`` came from its source and are not recorded: nobody announced them.
+    ``unknown_payload_types`` came from its source and are not recorded: nobody announced them. Of Opus:
+    ``mixed_packets`` of two channels, which libopus mixed down to this one, and where it was ``redecoded``.
     """
 
     party: str = "unknown"
@@ -204,6 +213,8 @@ class Channel(Struct, frozen=True, kw_only=True):
     streams: tuple[Stream, ...] = ()
     srtp: Text = UNSET  # the crypto suite that it came in
     unknown_payload_types: tuple[Annotated[int, Meta(ge=0, le=127)], ...] = ()
+    mixed_packets: Count | UnsetType = UNSET
+    redecoded: tuple[Redecoded, ...] | UnsetType = UNSET
 
 
 class Sidecar(Struct, frozen=True, kw_only=True):

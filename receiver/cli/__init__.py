@@ -27,8 +27,9 @@ COMMANDS = {
     "config": "Check the configuration, show where each value comes from.",
     "lab": "A telephone network in a box: a switch, and callers.",
     "worker": "",
+    "decoder": "",
 }
-"""Name → short help; one without is not listed (``worker`` is started by the daemon, not by a person)."""
+"""Name → short help; one without is not listed: ``worker`` is started by the daemon, ``decoder`` by a worker."""
 
 PLAIN = frozenset({"health"})
 """Those that a machine calls every few seconds: ``run(words)`` returns the exit status, and click is not loaded."""

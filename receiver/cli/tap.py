@@ -1,6 +1,7 @@
 """``tapdeck tap start|open|list|show|stop|pause|resume|watch``."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote
@@ -27,6 +28,19 @@ def labels_of(context: click.Context, option: click.Parameter, given: tuple[str,
     return labels
 
 
+with_payload_type = click.option(
+    "--payload-type", type=click.IntRange(96, 127), help="Of OPUS, where it is not [media].opus_payload_type."
+)
+
+
+def body_of(wishes: Mapping[str, str | None], payload_type: int | None) -> dict[str, Any]:
+    """What is asked for, as the API takes it."""
+    body: dict[str, Any] = {name: wish for name, wish in wishes.items() if wish is not None}
+    if payload_type is not None:
+        body["device"] = {"type": body.get("device", "rtp"), "payload_type": payload_type}
+    return body
+
+
 def key_of(file: TextIO) -> dict[str, str]:
     """The key in a file, as the API takes it; what is wrong with it is said without showing it."""
     from receiver import keys
@@ -47,16 +61,23 @@ def key_of(file: TextIO) -> dict[str, str]:
 @click.option("--layout", type=click.Choice(["mono", "stereo"]), help="stereo: two taps, left speak, right listen.")
 @click.option("--codec", type=click.Choice(["PCMU", "PCMA", "OPUS"], case_sensitive=False))
 @click.option("--device", type=click.Choice(["rtp", "ws"]))
+@with_payload_type
 @click.option("--label", "labels", multiple=True, callback=labels_of, metavar="K=V", help="Kept in the sidecar.")
 @click.option("--wait", is_flag=True, help="Return when the first packet has come.")
 @with_daemon
 @with_config
 @with_json
 def start_tap(
-    labels: dict[str, str], wait: bool, url: str | None, config: Path | None, as_json: bool, **wishes: str | None
+    labels: dict[str, str],
+    wait: bool,
+    url: str | None,
+    config: Path | None,
+    as_json: bool,
+    payload_type: int | None,
+    **wishes: str | None,
 ) -> None:
     """Tap a call over the relay and record it."""
-    body: dict[str, Any] = {name: wish for name, wish in wishes.items() if wish is not None}
+    body = body_of(wishes, payload_type)
     tap = Client(config, url).post("/v1/taps", body | {"labels": labels}, wait="receiving" if wait else None)
     _say(tap, as_json)
 
@@ -65,6 +86,7 @@ def start_tap(
 @click.option("--source", metavar="ADDR[:PORT]|any", help='Who may send; "any" takes the first sender that comes.')
 @click.option("--codec", type=click.Choice(["PCMU", "PCMA", "OPUS"], case_sensitive=False))
 @click.option("--device", type=click.Choice(["rtp", "ws"]))
+@with_payload_type
 @click.option("--layout", type=click.Choice(["mono", "stereo"]), help="stereo: two taps, left speak, right listen.")
 @click.option("--direction", type=click.Choice(["speak", "listen", "both"]), help="Whom one will hear.")
 @click.option(
@@ -83,6 +105,7 @@ def open_tap(
     layout: str | None,
     direction: str | None,
     srtp_file: TextIO | None,
+    payload_type: int | None,
     labels: dict[str, str],
     wait: bool,
     url: str | None,
@@ -91,7 +114,7 @@ def open_tap(
 ) -> None:
     """Open a port for a tap that somebody else will start, and say where it is."""
     wishes = {"source": source, "codec": codec, "device": device, "layout": layout, "direction": direction}
-    body: dict[str, Any] = {name: wish for name, wish in wishes.items() if wish is not None}
+    body = body_of(wishes, payload_type)
     client = Client(config, url)
     if srtp_file is not None:
         if not client.private:

@@ -116,6 +116,7 @@ def seat(tap: Tap) -> Seat:
         word=tap.word,
         secret=tap.secret_digest,
         uri=tap.uri_digest,
+        law=tap.wish.law,
         channel=tap.channel,
         turns=tap.turns,
         turned_ns=list(tap.turned_ns),

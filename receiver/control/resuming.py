@@ -6,7 +6,8 @@ far it got. Times in the ledger are UNIX time; what was waited for goes on being
 
 from typing import Final
 
-from receiver.control.taps import LAWS, Ending, Limits, State, Tap, Wish, Word
+from receiver.control.codecs import LAWS
+from receiver.control.taps import Ending, Limits, State, Tap, Wish, Word
 from receiver.ledger.rows import Problem, Seat, TapRow
 
 KEY_LOST: Final = Problem(
@@ -69,7 +70,7 @@ def cannot_go_on(tap: Tap) -> tuple[Ending, Problem] | None:
 
 def _wish(row: TapRow, seat: Seat) -> Wish:
     return Wish(
-        law=LAWS.get(row.codec or "", 0),
+        law=LAWS.get(row.codec or "", 0) if seat.law is None else seat.law,
         ptime=row.ptime or 20,
         direction=row.direction or "both",
         layout=row.layout or "mono",

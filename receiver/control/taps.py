@@ -40,6 +40,7 @@ from enum import Enum, StrEnum, auto
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from receiver.control.codecs import DYNAMIC, codec_of
 from receiver.keys import Key
 from receiver.ledger.rows import Problem
 
@@ -136,7 +137,8 @@ class Limits(NamedTuple):
 
 
 class Wish(NamedTuple):
-    """What somebody asked for. ``law`` is the payload type (0 PCMU, 8 PCMA); ``source`` as it was asked, in words.
+    """What somebody asked for. ``law`` is the payload type (0 PCMU, 8 PCMA, a dynamic one Opus); ``source`` as it was
+    asked, in words.
 
     ``own``: we start it on the relay, so its control id is our tap id.
     """
@@ -161,11 +163,7 @@ class Wish(NamedTuple):
     @property
     def codec(self) -> str:
         """The codec's name in SDP."""
-        return CODECS[self.law]
-
-
-CODECS: Final = {0: "PCMU", 8: "PCMA"}
-LAWS: Final = {name: law for law, name in CODECS.items()}
+        return codec_of(self.law)
 
 
 class Counts(NamedTuple):
@@ -299,7 +297,9 @@ def _nothing_came(tap: Tap, waited_ns: int) -> Problem:
             " ask for the address that the sender really has, or see [media].source"
         )
     elif invalid:
-        hint = f"{invalid} datagrams came that are no RTP with G.711: look at the sender's codec and payload type"
+        codec, law = tap.wish.codec, tap.wish.law
+        asked = f"{codec} of payload type {law}" if law >= DYNAMIC else "G.711"
+        hint = f"{invalid} datagrams came that are no RTP with {asked}: look at the sender's codec and payload type"
     else:
         hint = (
             f"was the sender told the right address, is it [media].advertise, and does the firewall let UDP through to"

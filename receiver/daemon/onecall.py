@@ -10,8 +10,9 @@ import structlog
 
 from receiver.api.views import sound_of
 from receiver.control.call import Call
+from receiver.control.codecs import law_of
 from receiver.control.errors import RelayAway, RelayError
-from receiver.control.taps import FINAL, LAWS, SECOND, State, Tap, Wish, opening_ns
+from receiver.control.taps import FINAL, SECOND, State, Tap, Wish, opening_ns
 from receiver.daemon.recorder import Recorder
 from receiver.settings import ConfigError, Settings
 
@@ -108,8 +109,8 @@ async def _record(
 def _wish(settings: Settings, asked: Asked, call: Call) -> Wish:
     taps = settings.taps
     return Wish(
-        law=LAWS[taps.codec], ptime=taps.ptime_ms, direction=asked.direction, labels={},
-        layout=taps.layout if asked.direction == "both" else "mono",
+        law=law_of(taps.codec, settings.media.opus_payload_type), ptime=taps.ptime_ms, direction=asked.direction,
+        labels={}, layout=taps.layout if asked.direction == "both" else "mono",
         policy=settings.media.source, announced=None, source=None, call_id=call.call_id, node_id=call.node_id, own=True,
     )  # fmt: skip
 

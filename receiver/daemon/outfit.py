@@ -14,6 +14,7 @@ import structlog
 
 from receiver import link
 from receiver.archive import names
+from receiver.control.codecs import DYNAMIC, OPUS
 from receiver.control.taps import SECOND, Limits
 from receiver.control.wsdevice import WsDoor
 from receiver.endpoints import endpoint
@@ -26,6 +27,7 @@ OPENING_NS: Final = 5 * SECOND  # how long a POST waits for rule C1
 SPARE_DESCRIPTORS: Final = 256
 GUARDED: Final = 4 * 1_460  # octets of a ring row beyond its window: a longest packet of samples at each end
 TAP_OCTETS: Final = 12_000  # of columns and logs
+DENSITY: Final = 12  # octets for packets in each sample of a ring row of Opus
 WORKER_OCTETS: Final = 8_000_000  # of the slab, and the least of everything else
 LONGEST_BOOKING_NS: Final = 900 * SECOND  # from the last sound to the outcome: ten minutes of silence, and more
 
@@ -71,11 +73,19 @@ def state_directory() -> Path | None:
 
 
 def memory_octets(settings: Settings) -> int:
-    """The memory files of all workers when every tap lives; a test holds it to what `receiver.media.state` needs."""
+    """The memory files of all workers when every tap lives; a test holds it to what `receiver.media.state` needs. Of
+    Opus are those that the configuration says; such as are asked for one by one come on top."""
     taps = settings.media.max_taps
     rows = taps + max(64 * settings.media.workers, taps // 8)
     ring = rows * (2 * settings.media.window + GUARDED)
-    return ring + taps * TAP_OCTETS + settings.media.workers * WORKER_OCTETS
+    opus = taps if settings.taps.codec == OPUS else sum(listen.codec == OPUS for listen in settings.listen)
+    packets = opus * DENSITY * settings.media.window
+    return ring + packets + taps * TAP_OCTETS + settings.media.workers * WORKER_OCTETS
+
+
+def weight(law: int) -> int:
+    """How much disk a tap takes in a time, in taps of G.711: Opus is recorded at 48 kHz."""
+    return 6 if law >= DYNAMIC else 1
 
 
 def limits(settings: Settings) -> Limits:

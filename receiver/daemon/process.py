@@ -193,7 +193,9 @@ class Daemon:
 
 def _defaults(settings: Settings) -> Defaults:
     taps = settings.taps
-    return Defaults(taps.codec, taps.ptime_ms, taps.direction, taps.layout)
+    media = settings.media
+    types = media.opus_payload_type, media.events_payload_type
+    return Defaults(taps.codec, taps.ptime_ms, taps.direction, taps.layout, *types)
 
 
 async def run(settings: Settings, reread: Callable[[], Settings], command: Sequence[str] = crew.COMMAND) -> int:

@@ -98,8 +98,8 @@ class Recorder:
         if self.relay is not None:
             self.relay.start()
             self._ends.push_async_callback(self.relay.stop)
-        taps = self._settings.taps
-        self.standing = Standing(self.roster, self.health, self._settings.listen, taps.ptime_ms, taps.direction)
+        taps, opus = self._settings.taps, self._settings.media.opus_payload_type
+        self.standing = Standing(self.roster, self.health, self._settings.listen, taps.ptime_ms, taps.direction, opus)
         self.standing.start()
         self._ends.push_async_callback(self.standing.close)
         for work in (self._beat(), self.space.watch()):
@@ -231,8 +231,8 @@ class Recorder:
         )
         self.roster = Roster(means, workers, slots, settings.media.max_taps)
         self.space = Space(
-            partial(outfit.free, self.folder.path), settings.storage.reserve_octets, lambda: len(self.roster.living()),
-            self.health, self.events,
+            partial(outfit.free, self.folder.path), settings.storage.reserve_octets,
+            lambda: sum(outfit.weight(tap.wish.law) for tap in self.roster.living()), self.health, self.events,
         )  # fmt: skip
         self._ends.callback(self.roster.abandon)
         self._ends.callback(self._berths.leave)  # also where a later step fails: the next start tries again

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from receiver.control.answering import Answering, Rule
 from receiver.control.attendance import Attendance
 from receiver.control.calls import Client
+from receiver.control.codecs import law_of
 from receiver.control.door import Door
 from receiver.control.relay import Credentials, Memory
 from receiver.control.roster import Roster
-from receiver.control.taps import LAWS, Wish
+from receiver.control.taps import Wish
 from receiver.control.websocket import WebDoor
 from receiver.forms import relay_url
 from receiver.settings import ConfigError, Settings
@@ -76,8 +77,8 @@ def _rules(settings: Settings) -> Sequence[Rule]:
         Rule(
             rule.topic,
             Wish(
-                law=LAWS[taps.codec], ptime=taps.ptime_ms, direction=rule.direction, layout=rule.layout,
-                labels=rule.labels, policy=media.source, announced=None, source=None, own=True,
+                law=law_of(taps.codec, media.opus_payload_type), ptime=taps.ptime_ms, direction=rule.direction,
+                layout=rule.layout, labels=rule.labels, policy=media.source, announced=None, source=None, own=True,
             ),
         )
         for rule in settings.record

@@ -6,9 +6,10 @@ from typing import Final
 
 import structlog
 
+from receiver.control.codecs import OPUS_TYPE, law_of
 from receiver.control.means import NotNow
 from receiver.control.roster import Roster
-from receiver.control.taps import FINAL, LAWS, State, Tap, Wish
+from receiver.control.taps import FINAL, State, Tap, Wish
 from receiver.tables import Listen
 from receiver.watch.health import Health
 
@@ -21,8 +22,11 @@ log = structlog.get_logger("daemon")
 class Standing:
     """Keeps one tap open on each port, from `start` to `close`; one that an earlier daemon opened there goes on."""
 
-    def __init__(self, roster: Roster, health: Health, listens: Sequence[Listen], ptime: int, direction: str) -> None:
-        self._roster, self._health, self._listens = roster, health, listens
+    def __init__(
+        self, roster: Roster, health: Health, listens: Sequence[Listen], ptime: int, direction: str,
+        opus: int = OPUS_TYPE,
+    ) -> None:  # fmt: skip
+        self._roster, self._health, self._listens, self._opus = roster, health, listens, opus
         self._ptime, self._direction = ptime, direction
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -62,6 +66,6 @@ class Standing:
     def _wish(self, listen: Listen) -> Wish:
         policy, announced = listen.admitted()
         return Wish(
-            law=LAWS[listen.codec], ptime=self._ptime, direction=self._direction, layout="mono", labels=listen.labels,
-            policy=policy, announced=announced, source=listen.source, fixed=listen.port,
+            law=law_of(listen.codec, self._opus), ptime=self._ptime, direction=self._direction, layout="mono",
+            labels=listen.labels, policy=policy, announced=announced, source=listen.source, fixed=listen.port,
         )  # fmt: skip

@@ -21,10 +21,10 @@ class Problem(Struct, frozen=True):
 class Seat(Struct, frozen=True, kw_only=True):
     """What the next daemon needs to go on with a tap that lives (rule D7), beside what its row says.
 
-    ``announced`` is the sender's address and port, 0 for any; ``channel`` is which one of the recording it is. Of
-    secrets only the SHA-256 is kept: ``secret`` of a callback's path, ``uri`` of a WebSocket's; of an SRTP key nothing
-    at all, only its ``suite``. ``turns``: how often it was paused or resumed; ``turned_ns``: the latest of these
-    instants, monotonic. Read by other versions: fields are only added, each with a default.
+    ``announced`` is the sender's address and port, 0 for any; ``channel`` is which one of the recording it is, ``law``
+    the payload type. Of secrets only the SHA-256 is kept: ``secret`` of a callback's path, ``uri`` of a WebSocket's; of
+    an SRTP key nothing at all, only its ``suite``. ``turns``: how often it was paused or resumed; ``turned_ns``: the
+    latest of these instants, monotonic. Read by other versions: fields are only added, each with a default.
     """
 
     worker: int = 0
@@ -38,6 +38,7 @@ class Seat(Struct, frozen=True, kw_only=True):
     word: str = "nobodys"
     secret: str | None = None
     uri: str | None = None
+    law: int | None = None
     channel: int = 0
     suite: str | None = None
     turns: int = 0

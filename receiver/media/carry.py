@@ -83,7 +83,12 @@ class Carry:
 
     def _row(self, row: int) -> dict[str, Any]:
         told = _plain(self._state.live.rows, row)
-        pieces = self._timeline.views(row, told["playout"], told["edge"])
+        start = told["playout"]
+        if told["packed"]:  # what was not decoded yet is handed on again, and what a decoder needs before it goes along
+            told["playout"] = int(self._state.written[row])
+            start = max(int(self._state.cleared[row]), told["playout"] - self._timeline.packets.preroll)
+            told |= {"start": start, "packets": self._timeline.packed(row, start, told["edge"])}
+        pieces = self._timeline.views(row, start, told["edge"])
         return told | {"samples": b"".join(piece.astype(SAMPLE).tobytes() for piece in pieces)}
 
     def _put_row(self, slot: int, row: int, told: dict[str, Any]) -> None:
@@ -91,11 +96,16 @@ class Carry:
         state, playout = self._state, told["playout"]
         state.wipe("rows", row)
         _fill(state.now.rows, row, told)
-        self._timeline.hand_out(row, playout)
+        start = told.get("start", playout)
+        self._timeline.hand_out(row, start)
+        state.written[row] = state.committed[row] = playout
+        if told.get("packed"):
+            state.now.world["opus"] += 1
+            self._timeline.packets.write(row, *told["packets"])
         state.now.rows["tap"][row] = slot
         samples = np.frombuffer(told["samples"], SAMPLE)
         taken = 0
-        for piece in self._timeline.views(row, playout, playout + samples.size):
+        for piece in self._timeline.views(row, start, start + samples.size):
             piece[:] = samples[taken : taken + piece.size]
             taken += piece.size
 

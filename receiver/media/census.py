@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from receiver.media.columns import Role
-from receiver.media.state import State
+from receiver.media.state import PACKED, SOUND, State
 
 NOBODY = -1
 MOST_LIVE = 4  # SSRCs of a tap that are alive at once (rule A12): each has a row
@@ -22,7 +22,7 @@ class Census:
         self._turn = -1
         self._tap_of: NDArray[np.int32] = np.empty(0, np.int32)
         self._free: list[int] = []
-        self._spare: list[int] = []
+        self._spare: tuple[list[int], list[int]] = ([], [])  # of sound, of packets
         self._written: NDArray[np.bool_] = np.empty(0, np.bool_)
 
     def of(self, tap: int) -> list[int]:
@@ -53,13 +53,19 @@ class Census:
         self._read()
         self._tap_of[stream] = NOBODY
 
-    def spare_row(self) -> int:
-        """A row that nobody has and nobody had when the turn began, its memory allocated; −1: none."""
+    def spare_row(self, packed: bool = False) -> int:
+        """A row that nobody has and nobody had when the turn began, its memory allocated; −1: none.
+
+        ``packed``: one that has room for packets; without, one that has none is taken first.
+        """
         self._read()
         taken = self._state.now.rows["tap"]
-        while self._spare and taken[self._spare[-1]] >= 0:
-            self._spare.pop()
-        return self._spare[-1] if self._spare else NOBODY
+        for spare in self._spare[packed:]:
+            while spare and taken[spare[-1]] >= 0:
+                spare.pop()
+            if spare:
+                return spare[-1]
+        return NOBODY
 
     def untouched(self, row: int) -> bool:
         """Whether no stream wrote into a row when the turn began, or does now."""
@@ -81,5 +87,6 @@ class Census:
         self._written = np.zeros(now.rows.size, np.bool_)
         for copy in (now, live):
             self._written[copy.streams["row"][copy.streams["role"] != Role.FREE]] = True
-        idle = (now.rows["tap"] < 0) & (live.rows["tap"] < 0) & (self._state.allocated != 0)
-        self._spare = np.flatnonzero(idle)[::-1].tolist()
+        idle = (now.rows["tap"] < 0) & (live.rows["tap"] < 0)
+        allocated = [np.flatnonzero(idle & (self._state.allocated == kind))[::-1].tolist() for kind in (SOUND, PACKED)]
+        self._spare = allocated[0], allocated[1]

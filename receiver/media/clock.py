@@ -17,6 +17,7 @@ from receiver.media.journal import Journal
 from receiver.media.pacing import Pacing
 from receiver.media.state import State
 from receiver.media.timeline import Timeline
+from receiver.wire.opus import TICKS
 from receiver.wire.rtp import Verdict
 from receiver.wire.serial import widen
 
@@ -61,7 +62,8 @@ class Clock:
     def begin(self, stream: int, packet: Packet) -> None:
         """Seed a new stream, in an empty row, with its first packet; it is counted and placed later."""
         record = self._state.now.streams[stream]
-        record["timestamp"] = packet.timestamp32
+        timestamp = packet.timestamp32 // TICKS if record["opus"] else packet.timestamp32
+        record["timestamp"] = timestamp
         statistics = record["statistics"]
         statistics["highest_sequence"], statistics["base_sequence"] = packet.sequence16 - 1, packet.sequence16
         record["arrival_ns"] = record["heard_ns"] = record["born_ns"] = packet.arrival_ns
@@ -70,14 +72,14 @@ class Clock:
         record["envelope_second"] = packet.arrival_ns // 1_000_000_000
         record["line_sequence"] = FAR
         if packet.kind == Verdict.ACCEPTED:
-            record["timestamp"], record["step"] = packet.timestamp32 - packet.size, packet.size  # as if one came before
-            self._open(record, packet.sequence16, packet.timestamp32, packet)
+            record["timestamp"], record["step"] = timestamp - packet.size, packet.size  # as if one came before
+            self._open(record, packet.sequence16, timestamp, packet)
 
     def follow(self, stream: int, packet: Packet) -> Place:
         """Decide one packet of a known stream: count it (RFC 3550 A.1, A.3, A.8) and say where it belongs."""
         record = self._state.now.streams[stream]
         sequence = int(widen(int(record["statistics"]["highest_sequence"]), packet.sequence16, 16))
-        timestamp = int(widen(int(record["timestamp"]), packet.timestamp32, 32))
+        timestamp = lines.widened(record, int(record["timestamp"]), packet.timestamp32)
         before = self.holes.newest(stream)
         if packet.kind != Verdict.ACCEPTED:
             if self._count(record, sequence):

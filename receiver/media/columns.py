@@ -5,16 +5,20 @@ from one source (RFC 3550); a **row** is a ring of samples, the timeline that st
 channel's part. A tap has one row that is drained; a stream on probation has a row of its own. Positions are samples on
 a row's ring and never jump; the *frame* of a position in the part is ``position + shift``, and the shift grows at a
 *splice*, where time went on and no sample came (rules A7, A10, A11, A17).
+
 What must survive a worker is a column here, or can be derived from the parts (rule K8). What the ordinary path does
 not look at lies beside it in tables of its own, the **asides** of taps and streams: records are copied whole with each
 turn, and how far apart they lie is most of what they cost.
 """
 
-from enum import IntEnum
-
 import numpy as np
 
 from receiver.media.notes import NoteKind as NoteKind
+from receiver.media.standing import Flaw as Flaw
+from receiver.media.standing import Policy as Policy
+from receiver.media.standing import Role as Role
+from receiver.media.standing import TapState as TapState
+from receiver.media.standing import Trust as Trust
 
 CLOCK_RATE = 8_000
 NS_PER_SAMPLE = 1_000_000_000 // CLOCK_RATE
@@ -30,61 +34,7 @@ HOLES = 6  # of a stream that are remembered until their numbers are there (rule
 TURNS = 16  # of a tap that are remembered for packets that wait in its socket: instants of pause and resume in turn
 PAUSES = TURNS // 2
 EARLIER_LINES = 3  # lines of a stream's clock that are remembered beside the present one, for packets under way
-MOST_LIVE = 4  # SSRCs of a tap that are alive at once (rule A12): each has a row
 FAR = np.int64(1) << 60  # larger than any transit
-
-
-class TapState(IntEnum):
-    """Where a tap stands in the worker. HELD: bound, not read until the relay's answer is there (rule B1)."""
-
-    FREE = 0
-    OPEN = 1
-    HELD = 2
-    CLOSING = 3
-    FINISHED = 4
-
-
-class Policy(IntEnum):
-    """``[media].source``: who may be heard at a tap (rule B2)."""
-
-    ANNOUNCED = 0
-    EXACT = 1
-    ADDRESS = 2
-    ALLOW_LIST = 3
-    ANY = 4
-
-
-class Trust(IntEnum):
-    """How a source was admitted, least first."""
-
-    NONE = 0
-    UNANNOUNCED = 1
-    UNVERIFIED = 2
-    ALLOW_LIST = 3
-    ADDRESS = 4
-    ANNOUNCED = 5
-    SRTP = 6
-
-
-class Role(IntEnum):
-    """A stream's part in its tap. PAST: another stream took over; late packets of it are still placed."""
-
-    FREE = 0
-    PROBATION = 1
-    LIVE = 2
-    PAST = 3
-
-
-class Flaw(IntEnum):
-    """Why a tap cannot be ``complete`` (bits of the column ``flaws``)."""
-
-    SET_ASIDE = 1
-    CONFLICT = 2
-    UNANNOUNCED = 4
-    LATE_LOST = 8
-    NO_ROOM = 16
-    NOTES_LOST = 32
-    KEY_LOST = 256
 
 
 ADDRESS = np.dtype([("high", "u8"), ("low", "u8"), ("port", "u2")], align=True)
@@ -142,6 +92,7 @@ TAP = np.dtype(
         ("channel", "i4"),  # of the recording, which may have others from other taps
         ("further", "i4"),  # rows beside its own that became channels (rule A12)
         ("suite", "u1"),  # wire.srtp.Suite; 0: plain RTP
+        ("opus", "u1"),  # the payload type that was announced for Opus; 0: a tap of G.711
     ],
     align=True,
 )
@@ -153,6 +104,7 @@ TAP_ASIDE = np.dtype(
         ("pause_frame", "i8", (PAUSES,)),  # what pause n left absent, at n modulo `PAUSES`
         ("pause_end", "i8", (PAUSES,)),  # FAR: it goes on
         ("unknown_types", "u8", (2,)),  # bits of payload types that its source sent and nobody announced
+        ("stereo", "i8"),  # Opus packets of two channels
     ],
     align=True,
 )
@@ -217,6 +169,7 @@ STREAM = np.dtype(
     [
         ("role", "u1"),
         ("law", "u1"),
+        ("opus", "u1"),  # as its tap's: its RTP clock has six ticks in a sample of the ring
         ("tap", "i4"),
         ("row", "i4"),
         ("ssrc", "u4"),
@@ -304,6 +257,7 @@ ROW = np.dtype(
         ("segment_frame", "i8"),  # of a further one, as the tap's (rule C7)
         ("segment_before", "i8"),
         ("reference", "i8"),  # arrival − frame, samples, of the least delayed packet at the last epoch's beginning
+        ("packed", "u1"),  # 1: its octets are those of Opus packets, its samples only marks (`media.packets`)
     ],
     align=True,
 )
@@ -318,6 +272,7 @@ WORLD = np.dtype(
         ("given_back", "i8"),  # rule K5: rooms given back at `written` because a commit was late
         ("patch_full", "i8"),
         ("verdicts", "i8", (VERDICTS,)),
+        ("opus", "i8"),  # taps of Opus that ever were: while there was none, nobody looks for their packets
     ],
     align=True,
 )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from receiver.media.block import Block
 from receiver.media.columns import CLOCK_RATE, LONGEST_PACKET, NS_PER_SAMPLE, TapState
+from receiver.media.packets import Parcel
 from receiver.media.state import Columns, State
 from receiver.media.timeline import Timeline
 
@@ -27,6 +28,8 @@ class Cut(NamedTuple):
     row: int
     blocks: list[Block]
     upto: int
+    parcel: Parcel | None = None
+    """Of a row of packets, instead of blocks."""
 
 
 class Drain:
@@ -34,6 +37,8 @@ class Drain:
 
     def __init__(self, state: State, timeline: Timeline, horizon: int) -> None:
         self._state, self._timeline, self.horizon = state, timeline, horizon
+        self._patience = timeline.packets.patience(horizon)
+        self._preroll = timeline.packets.preroll
 
     def ripe(self, taps: Ints, now_ns: int, ending: bool = False) -> tuple[Ints, Ints, Ints]:
         """Taps with something to hand on, their rows, and up to which position; at the ``ending`` all of it."""
@@ -50,8 +55,16 @@ class Drain:
         if ending:
             upto = edge.copy()
         else:
-            still = now_ns - heard_ns > self.horizon * NS_PER_SAMPLE
-            upto = np.where(still, edge, edge - self.horizon)
+            wait: Ints | int = self.horizon
+            unread: NDArray[np.bool_] | np.bool_ = np.False_
+            if now.world["opus"][0]:
+                packed = now.rows["packed"][row] > 0
+                wait = np.where(packed, self._patience, self.horizon)
+                # Where a full ring kept us from reading, nobody knows whether something came
+                full = edge + RESERVE >= now.rows["freed"][row] + self._state.shape.window
+                unread = packed & full
+            still = (now_ns - heard_ns > wait * NS_PER_SAMPLE) & ~unread
+            upto = np.where(still, edge, edge - wait)
             waits = (stream >= 0) & (now.streams["run_packets"][stream] > 0)
             upto[waits] = np.minimum(upto[waits], now.streams["run_position"][stream[waits]])
         more = upto > now.rows["playout"][row]
@@ -81,6 +94,8 @@ class Drain:
 
     def cut(self, tap: int, row: int, start: int, stop: int) -> Cut:
         """The blocks of [start, stop); committed turns only."""
+        if self._state.live.rows["packed"][row]:
+            return Cut(tap, row, [], stop, self._timeline.parcel(row, start, stop))
         return Cut(tap, row, list(self._timeline.blocks(row, start, stop)), stop)
 
     def unwritten(self) -> list[Cut]:
@@ -101,8 +116,9 @@ class Drain:
 
         The room counts from the next commit of a turn on.
         """
-        committed = int(self._state.committed[row])
-        upto = int(self._state.written[row]) if late else committed
+        kept = self._preroll if self._state.live.rows["packed"][row] else 0
+        committed = int(self._state.committed[row]) - kept
+        upto = int(self._state.written[row]) - kept if late else committed
         if upto > self._state.cleared[row]:
             self._timeline.clear(row, upto)
             if upto > committed:

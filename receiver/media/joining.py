@@ -37,6 +37,7 @@ class Joining:
         self._timeline.hand_out(row)
         rows = self._state.now.rows
         rows["tap"][row], rows["low"][row], rows["transit"][row], rows["reference"][row] = tap, FAR, FAR, -FAR
+        rows["packed"][row] = self._state.now.taps["opus"][tap] > 0
 
     def candidate(self, tap: int, source: tuple[int, int, int], ssrc: int, packet: Packet) -> int:
         """A new stream on probation with a row to write into (rule A3); −1 where no stream or no row is left.
@@ -46,7 +47,7 @@ class Joining:
         now = self._state.now
         row = int(now.taps["row"][tap])
         if row < 0 or now.taps["first_ns"][tap] or not self.census.untouched(row):
-            row = self.census.spare_row()
+            row = self.census.spare_row(bool(now.taps["opus"][tap]))
         stream = self.census.enrol(tap) if row >= 0 else NOBODY
         if stream < 0:
             return NOBODY
@@ -55,7 +56,7 @@ class Joining:
         self._state.wipe("streams", stream)
         record = now.streams[stream]
         record["role"], record["tap"], record["row"], record["ssrc"] = Role.PROBATION, tap, row, ssrc
-        record["source"] = source
+        record["source"], record["opus"] = source, now.taps["opus"][tap] > 0
         self._clock.begin(stream, packet)
         return stream
 

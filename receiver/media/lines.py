@@ -4,10 +4,25 @@ Packets that are still under way when a new line opens belong to an earlier one.
 where they do not (numbers that never came lie between two lines) the timestamp does: it fits one of the two better.
 """
 
-from typing import Any
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from receiver.media.columns import EARLIER_LINES, FAR
+from receiver.wire.opus import TICKS
 from receiver.wire.serial import widen
+
+
+@overload
+def widened(record: Any, reference: int, timestamp32: int) -> int: ...
+@overload
+def widened(record: Any, reference: int, timestamp32: NDArray[np.int64]) -> NDArray[np.int64]: ...
+def widened(record: Any, reference: int, timestamp32: int | NDArray[np.int64]) -> int | NDArray[np.int64]:
+    """A stream's timestamps as sent, nearest a reference, in samples of the ring: six ticks of Opus' clock are one."""
+    if record["opus"]:
+        return widen(reference * TICKS, timestamp32, 32) // TICKS
+    return widen(reference, timestamp32, 32)
 
 
 def spoken(record: Any) -> bool:
@@ -46,9 +61,9 @@ def earlier(record: Any, sequence: int, timestamp32: int, size: int) -> int | No
     known, known_timestamp, offset = (int(record[name]) for name in ("line_sequence", "line_timestamp", "offset"))
     for k in range(min(turns, EARLIER_LINES)):
         start, last, last_timestamp, own_offset, end, next_begin = (int(value) for value in record["earlier"][k].item())
-        timestamp = widen(last_timestamp, timestamp32, 32)
+        timestamp = widened(record, last_timestamp, timestamp32)
         if sequence > last:
-            younger = widen(known_timestamp, timestamp32, 32)
+            younger = widened(record, known_timestamp, timestamp32)
             here = known_timestamp - younger - (known - sequence) * step
             there = timestamp - last_timestamp - (sequence - last) * step
             if abs(here) <= abs(there):
@@ -56,4 +71,4 @@ def earlier(record: Any, sequence: int, timestamp32: int, size: int) -> int | No
         if sequence >= start or k + 1 == turns:
             return timestamp + own_offset if timestamp + own_offset + size <= end else None
         known, known_timestamp, offset = last, last_timestamp, own_offset
-    return None if turns else widen(known_timestamp, timestamp32, 32) + offset
+    return None if turns else widened(record, known_timestamp, timestamp32) + offset

@@ -20,3 +20,4 @@ class NoteKind(IntEnum):
     REPORT = 21
     NAME = 22
     GOODBYE = 23
+    DECODER = 30

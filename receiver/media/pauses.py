@@ -144,8 +144,7 @@ class Pauses:
                 start = int(rows["playout"][row])  # no speech of it is in its place yet, or its clock began anew
             if row == self._state.now.taps["row"][tap] or rows["further"][row]:
                 self._erase_written(tap, row, max(start, 0), min(stop, int(rows["playout"][row])))
-            for piece in self._timeline.views(row, max(start, int(self._state.cleared[row])), stop):
-                piece[:] = ABSENT
+            self._timeline.erase(row, max(start, int(self._state.cleared[row])), stop)
 
     def _erase_written(self, tap: int, row: int, start: int, stop: int) -> None:
         """Through the patch log (rule K6), one run of frames after the other; each row into its own part."""

@@ -15,6 +15,7 @@ from receiver.media.columns import VERDICTS, Flaw, Role
 from receiver.media.datagrams import Datagrams
 from receiver.media.joining import Joining
 from receiver.media.journal import Journal
+from receiver.media.packets import PacketRows
 from receiver.media.pauses import FORGOTTEN, Pauses
 from receiver.media.reporting import Reporting
 from receiver.media.secured import Secured
@@ -23,7 +24,7 @@ from receiver.media.state import State
 from receiver.media.streams import LONGEST_RUN, Heard, Streams, runs
 from receiver.media.timeline import Timeline
 from receiver.media.unknown import Unknown
-from receiver.wire import events, g711, rtp
+from receiver.wire import events, g711, opus, rtp
 from receiver.wire.rtp import Verdict
 
 __all__ = ["Datagrams", "Pipeline", "Turn"]
@@ -39,6 +40,7 @@ class Turn(NamedTuple):
     datagrams: Datagrams
     batch: rtp.Batch
     verdict: NDArray[np.uint8]
+    octets: Ints  # of each payload; where it is G.711 that is its size in samples as well
     now_ns: int
     wall_offset_ns: int
     kept_out: tuple[Bools, Ints] | None  # came inside a pause, and inside which
@@ -89,8 +91,11 @@ class Pipeline:
             found = batch.verdict[opened.refused]
             refused = (found <= Verdict.RTCP) | (found == Verdict.PAYLOAD_TYPE)  # what is malformed keeps its name
             batch.verdict[opened.refused[refused]] = opened.why[refused]
+        octets = batch.payload_size
+        if self.state.now.world["opus"][0]:
+            batch = self.timeline.packets.measure(datagrams.octets, datagrams.tap, batch)
         kept_out = self.pauses.inside(datagrams.tap, datagrams.arrival_ns)
-        turn = Turn(datagrams, batch, batch.verdict.copy(), now_ns, wall_offset_ns, kept_out)
+        turn = Turn(datagrams, batch, batch.verdict.copy(), octets, now_ns, wall_offset_ns, kept_out)
         stream = self._match(turn)
         known = np.flatnonzero(stream >= 0)
         if known.size:
@@ -235,6 +240,8 @@ class Pipeline:
             keys.noise(stream, timestamp, events.noise_level(int(payload[0])), arrival_ns)
         elif payload.size == events.OCTETS:
             event, ended, duration = (column[0].item() for column in events.read(payload[None]))
+            if self.state.now.streams["opus"][stream]:  # the clock of its timestamps
+                duration //= opus.TICKS
             late = pause != FORGOTTEN and self.pauses.outlasted(stream, int(pause), timestamp, duration, arrival_ns)
             if late or keys.is_withheld(stream, timestamp, arrival_ns):
                 keys.withhold(stream, timestamp, arrival_ns)
@@ -244,8 +251,13 @@ class Pipeline:
     def _write(self, heard: Heard, position: Ints, turn: Turn) -> None:
         """Decode and put every packet at its place; what came after its block goes through the patch log (rule K6)."""
         rows = self.state.now.rows
-        row = self.state.now.streams["row"][heard.stream].astype(np.int64)
         law = turn.batch.payload_type[heard.at]
+        packed = law >= opus.DYNAMIC
+        if packed.any() and not packed.all():
+            for part in (packed, ~packed):
+                self._write(heard.take(part), position[part], turn)
+            return
+        row = self.state.now.streams["row"][heard.stream].astype(np.int64)
         self.state.now.streams["law"][heard.stream] = law
         np.maximum.at(rows["edge"], row, position + heard.size)
         if turn.kept_out is not None:
@@ -255,6 +267,8 @@ class Pipeline:
             if not heard.at.size:
                 return
         late = position < rows["playout"][row]
+        if law[0] >= opus.DYNAMIC:
+            self._pack(heard.at[~late], row[~late], position[~late], turn)
         if (heard.size == heard.size[0]).all() and not late.any():
             self.timeline.place(row, position, self._sound(heard.at, law, int(heard.size[0]), turn))
             return
@@ -271,8 +285,15 @@ class Pipeline:
             else:
                 self.timeline.place(row[k : k + 1], position[k : k + 1], sound)
 
+    def _pack(self, at: Ints, row: Ints, position: Ints, turn: Turn) -> None:
+        """Keep the octets; what lies on the ring are marks."""
+        octets, payload_at = turn.datagrams.octets, turn.batch.payload_at[at]
+        self.timeline.packets.put(row, position, octets, at, payload_at, turn.octets[at])
+
     @staticmethod
     def _sound(at: Ints, law: NDArray[np.uint8], size: int, turn: Turn) -> NDArray[np.int16]:
+        if law[0] >= opus.DYNAMIC:
+            return PacketRows.marks(size, turn.octets[at])
         return g711.decode(law, rtp.gather(turn.datagrams.octets, at, turn.batch.payload_at[at], size))
 
     def _patch(self, stream: int, row: int, position: int, sound: NDArray[np.int16], turn: Turn, at: int) -> None:
@@ -281,7 +302,10 @@ class Pipeline:
         frame = self.timeline.frame(row, position)
         further = int(self.state.now.rows["further"][row])
         begun = self.state.now.rows["segment_frame"][row] if further else self.state.now.taps["segment_frame"][tap]
-        if frame >= begun and self.journal.patch(tap, frame, sound, further):
+        if record["opus"]:  # its decoder has gone past it
+            turn.verdict[at] = Verdict.LATE_LOST
+            self._lose(stream, Verdict.LATE_LOST)
+        elif frame >= begun and self.journal.patch(tap, frame, sound, further):
             record["statistics"]["late"] += 1
             self.timeline.patch(row, position, sound)
         else:

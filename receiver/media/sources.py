@@ -131,7 +131,7 @@ class Sources:
         record = self._state.now.streams[stream]
         highest, newest = int(record["statistics"]["highest_sequence"]), int(record["timestamp"])
         moved = widen(highest, packets.sequence16, 16) - highest
-        timestamp = widen(newest, packets.timestamp32, 32)
+        timestamp = lines.widened(record, newest, packets.timestamp32)
         near = np.abs(moved) < FAR_SEQUENCE
         if record["role"] == Role.LIVE:  # an outage of the network: both went on, and not for longer than it took
             beside = self._state.now.taps["stream"][record["tap"]] != stream  # rule A12: nobody matched it before

@@ -33,9 +33,12 @@ LAYOUT = MEANING << 32 | zlib.crc32(repr([table.descr for table in _TABLES]).enc
 ASIDES = {"taps": "taps_aside", "streams": "streams_aside"}
 """What lies beside the records of a table, row by row."""
 
-_HEADER = np.dtype([("magic", "S8"), ("layout", "i8"), ("shape", "i8", (7,)), ("generation", "i8")], align=True)
+_HEADER = np.dtype([("magic", "S8"), ("layout", "i8"), ("shape", "i8", (8,)), ("generation", "i8")], align=True)
 _CURSORS = ("cleared", "committed", "written", "allocated")
 _LOG_CURSORS = ("patched", "patches_freed", "noted", "notes_freed")
+
+SOUND, PACKED = 1, 2
+"""``allocated``: the memory of a row's samples is there; that of its packets, too. 0: neither."""
 
 Records = NDArray[Any]
 
@@ -45,7 +48,10 @@ class LayoutError(Exception):
 
 
 class Shape(NamedTuple):
-    """How much of everything. ``window`` in samples; ``slab_octets`` is room kept for the door, which lays it out."""
+    """How much of everything. ``window`` in samples; ``slab_octets`` is room kept for the door, which lays it out.
+
+    ``density``: octets of packets for each sample of a row (`media.packets`), 0 where there will be no Opus.
+    """
 
     taps: int
     streams: int
@@ -54,6 +60,7 @@ class Shape(NamedTuple):
     patches: int
     notes: int
     slab_octets: int
+    density: int = 0
 
     @classmethod
     def of(cls, taps: int, window: int, slab_octets: int) -> "Shape":
@@ -65,6 +72,11 @@ class Shape(NamedTuple):
     def row_octets(self) -> int:
         """A ring row with a guard band at both ends, in whole pages."""
         return _pages(2 * (LONGEST_PACKET + self.window + LONGEST_PACKET))
+
+    @property
+    def packed_octets(self) -> int:
+        """A row of packets: they are never split, so the last one may stick out."""
+        return _pages(self.density * self.window + LONGEST_PACKET) if self.density else 0
 
 
 class Columns(NamedTuple):
@@ -104,6 +116,9 @@ class State:
         self.patch_log, self.note_log, self.slab = view("patch_log"), view("note_log"), view("slab")
         samples = view("ring").view(np.int16).reshape(shape.rows, -1)
         self.ring: NDArray[np.int16] = samples
+        self.packets: NDArray[np.uint8] = view("packets").reshape(shape.rows, -1)
+        self._extents = {name: (sections[name][0], size) for name, size in
+                         (("ring", shape.row_octets), ("packets", shape.packed_octets))}  # fmt: skip
         self._touched: dict[str, list[NDArray[np.intp]]] = {t: [] for t in Columns._fields if t != "world"}
         self._touched_one: dict[str, list[int]] = {t: [] for t in Columns._fields if t != "world"}
         self.turn = 0  # grows with every turn, committed or not: what was derived for one turn holds no longer
@@ -150,7 +165,13 @@ class State:
 
     def ring_extent(self, row: int) -> tuple[int, int]:
         """Offset and length of a ring row in the buffer, in octets: what must be allocated before it is handed out."""
-        return self.octets - (self.shape.rows - row) * self.shape.row_octets, self.shape.row_octets
+        at, octets = self._extents["ring"]
+        return at + row * octets, octets
+
+    def packed_extent(self, row: int) -> tuple[int, int]:
+        """The same for its packets: only rows of Opus taps need it."""
+        at, octets = self._extents["packets"]
+        return at + row * octets, octets
 
     @staticmethod
     def needed(shape: Shape) -> tuple[int, int]:
@@ -222,6 +243,7 @@ def _plan(shape: Shape) -> tuple[dict[str, tuple[int, np.dtype[Any], int]], int]
         ("note_log", columns.NOTE_SLOT, shape.notes),
         ("slab", np.dtype("u1"), shape.slab_octets),
         ("ring", np.dtype("u1"), shape.rows * shape.row_octets),
+        ("packets", np.dtype("u1"), shape.rows * shape.packed_octets),
     ]
     sections: dict[str, tuple[int, np.dtype[Any], int]] = {}
     at = _pages(_HEADER.itemsize)

@@ -13,6 +13,7 @@ from receiver.media.clock import HEAD_START, MARGIN, SLACK
 from receiver.media.columns import ENVELOPE_SECONDS, NS_PER_SAMPLE, SEEN_WORDS, Role
 from receiver.media.pacing import Pacing
 from receiver.media.state import State
+from receiver.wire.opus import TICKS
 from receiver.wire.serial import widen
 
 Ints = NDArray[np.int64]
@@ -74,7 +75,10 @@ class Streams:
         highest, reference = streams["statistics"]["highest_sequence"][s], streams["timestamp"][s]
         highest_of, reference_of = highest[group], reference[group]
         sequence = widen(highest_of, heard.sequence16, 16)
-        timestamp = widen(reference_of, heard.timestamp32, 32)
+        if streams["opus"][s].any():
+            timestamp = self._unlike(heard.timestamp32, reference_of, streams["opus"][s][group] > 0)
+        else:
+            timestamp = widen(reference_of, heard.timestamp32, 32)
         position = timestamp + streams["offset"][s][group]
 
         before_sequence = _before(sequence, first, highest)
@@ -97,6 +101,12 @@ class Streams:
         odd |= heard.kind != 0
         plain = ~(np.logical_or.reduceat(odd, first) | self._odd(heard, first, s, sequence, position))
         return Survey(first, group, sequence, timestamp, position, newest, plain[group])
+
+    @staticmethod
+    def _unlike(timestamp32: Ints, reference: Ints, opus: Bools) -> Ints:
+        """Widened timestamps, in samples of the ring, where some of the streams are of Opus (`lines.widened`)."""
+        ticks = np.where(opus, TICKS, 1)
+        return widen(reference * ticks, timestamp32, 32) // ticks
 
     def _odd(self, heard: Heard, first: Ints, s: Ints, sequence: Ints, position: Ints) -> Bools:
         """Which streams need a closer look, by their columns and the extremes of their packets; rather one too many."""

@@ -13,7 +13,7 @@ import numpy as np
 from receiver.media.columns import Policy, Role, TapState
 from receiver.media.joining import Joining
 from receiver.media.sources import Source
-from receiver.media.state import Records, State
+from receiver.media.state import PACKED, SOUND, Records, State
 
 
 class Damage(IntEnum):
@@ -24,11 +24,12 @@ class Damage(IntEnum):
 
     WRITE_FAILED = 1 << 16
     SYNC_FAILED = 1 << 17
+    NOT_DECODED = 1 << 18
 
 
 class Wanted(NamedTuple):
     """What a tap was opened with. ``announced`` with port 0 means any port of that address; ``channel`` is the one of
-    its recording that it is."""
+    its recording that it is. ``opus``: the payload type that was announced for it; 0: G.711."""
 
     recording: str
     port: int
@@ -37,6 +38,7 @@ class Wanted(NamedTuple):
     held: bool
     channel: int = 0
     suite: int = 0  # wire.srtp.Suite; 0: plain RTP
+    opus: int = 0
 
 
 class Picture(NamedTuple):
@@ -59,16 +61,17 @@ class Taps:
     def __init__(self, state: State, joining: Joining) -> None:
         self._state, self._joining = state, joining
 
-    def free_row(self, but: Sequence[int] = (), sparing: bool = True) -> int:
+    def free_row(self, but: Sequence[int] = (), sparing: bool = True, packed: bool = False) -> int:
         """A row for a new tap, those of ``but`` left aside, and with ``sparing`` the spare ones; its memory may still
-        have to be allocated. -1: none."""
+        have to be allocated. Preferably one that has room for packets, or has none, as ``packed`` says. -1: none."""
         state = self._state
         idle = (state.now.rows["tap"] < 0) & (state.live.rows["tap"] < 0)
         idle[list(but)] = False
         ready = np.flatnonzero(idle & (state.allocated != 0))
         spare = state.shape.rows - state.shape.taps if sparing else 0
         if ready.size > spare:
-            return int(ready[-1])
+            alike = ready[state.allocated[ready] == (PACKED if packed else SOUND)]
+            return int(alike[-1] if alike.size else ready[-1])
         new = np.flatnonzero(idle & (state.allocated == 0))
         return int(new[0]) if new.size else -1
 
@@ -85,6 +88,8 @@ class Taps:
         self._state.wipe("contexts", tap)
         record["state"] = TapState.HELD if wanted.held else TapState.OPEN
         record["answered_ns"] = record["ticked_ns"] = now_ns
+        record["opus"] = wanted.opus
+        self._state.now.world["opus"] += wanted.opus > 0
         self._joining.give_row(tap, row)
 
     def holds(self, tap: int, recording: str) -> TapState:

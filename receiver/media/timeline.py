@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from receiver.media.block import ABSENT, Block
 from receiver.media.columns import LONGEST_PACKET, SPLICES
+from receiver.media.packets import DENSITY, PacketRows, Parcel
 from receiver.media.state import State
 
 Ints = NDArray[np.int64]
@@ -26,6 +27,7 @@ class Timeline:
         self.window = state.shape.window
         self._flat = state.ring.reshape(-1)
         self._pitch = state.ring.shape[1]
+        self.packets = PacketRows(state)
         self._absence = np.full(self.window, ABSENT, np.int16)
 
     # -- writing
@@ -62,6 +64,14 @@ class Timeline:
             piece[:] = ABSENT
         self._state.cleared[row] = upto
 
+    def erase(self, row: int, start: int, stop: int) -> None:
+        """Make [start, stop) absent, and leave nothing of the packets that began there."""
+        if self._state.now.rows["packed"][row]:
+            position, size = self._starts(row, start, stop)
+            self.packets.write(row, position, [bytes(octets) for octets in size.tolist()])
+        for piece in self.views(row, start, stop):
+            piece[:] = ABSENT
+
     def patch(self, row: int, position: int, sound: NDArray[np.int16]) -> None:
         """Write of one packet what lies at or above ``cleared``; the rest has left the ring (rule K6)."""
         gone = max(0, int(self._state.cleared[row]) - position)
@@ -71,6 +81,9 @@ class Timeline:
 
     def move(self, row: int, start: int, stop: int, target: int, delta: int) -> None:
         """Copy the present samples of [start, stop) to another row, ``delta`` later. Twice is once."""
+        if self._state.now.rows["packed"][row]:
+            position, size = self._starts(row, start, stop)
+            self.packets.write(target, position + delta, self.packets.read(row, position, size))
         at = start
         for piece in self.views(row, start, stop):
             taken = 0
@@ -104,6 +117,36 @@ class Timeline:
             if at < stop:
                 shift = after
         yield from self._span(row, start, stop, shift)
+
+    def parcel(self, row: int, start: int, stop: int) -> Parcel:
+        """[start, stop) of a row of packets, in order; one that reaches over ``stop`` is of it."""
+        position, size = self._starts(row, start, stop)
+        room = np.diff(position, append=stop + LONGEST_PACKET) * DENSITY
+        whole = size <= room  # else another one that overlaps it lies over its end
+        position, size = position[whole], size[whole]
+        silent = 0
+        for piece in list(self.views(row, start, stop))[::-1]:
+            heard = np.flatnonzero(piece != ABSENT)
+            silent += piece.size - (int(heard[-1]) + 1 if heard.size else 0)
+            if heard.size:
+                break
+        frames = [self.frame(row, each) for each in position.tolist()]
+        return Parcel(start, frames, self.packets.read(row, position, size), self.frame(row, stop), silent)
+
+    def packed(self, row: int, start: int, stop: int) -> tuple[list[int], list[bytes]]:
+        """Positions and octets of the packets that begin in [start, stop)."""
+        position, size = self._starts(row, start, stop)
+        return position.tolist(), self.packets.read(row, position, size)
+
+    def _starts(self, row: int, start: int, stop: int) -> tuple[Ints, Ints]:
+        """Where packets begin in [start, stop), and how many octets each has."""
+        found, sizes = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for piece in self.views(row, start, stop):
+            begins = np.flatnonzero(piece > 0)
+            found.append(begins + start)
+            sizes.append(piece[begins].astype(np.int64))
+            start += piece.size
+        return np.concatenate(found), np.concatenate(sizes)
 
     def frame(self, row: int, position: int) -> int:
         """The frame of a position in the row's part."""

@@ -93,6 +93,8 @@ class Verdict(IntEnum):
     """By media: for a tap with a key, and its tag is not right (rule B3)."""
     REPLAYED = 22
     """By media: its tag is right, but it came before: from another source, or too long ago to tell."""
+    NOT_OPUS = 23
+    """By media: of the type that was announced for Opus, and no Opus packet (RFC 6716, section 3.4)."""
 
 
 @dataclass(frozen=True, slots=True)

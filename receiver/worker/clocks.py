@@ -17,8 +17,11 @@ from receiver.wire.serial import widen
 _Found = list[tuple[int, int, list[tuple[int, int]]]]
 
 
-def paces(notes: Records, streams: Sequence[Any] = ()) -> tuple[Pace, ...]:
-    """The epochs of a channel and how each kept time; ``streams`` tell of the windows under way."""
+def paces(notes: Records, streams: Sequence[Any] = (), ticks: int = 1) -> tuple[Pace, ...]:
+    """The epochs of a channel and how each kept time; ``streams`` tell of the windows under way.
+
+    ``notes`` count in frames of the part, ``streams`` in those of the row, each of them ``ticks`` of the part.
+    """
     found: _Found = []
     for note in notes[np.isin(notes["kind"], (NoteKind.EPOCH, NoteKind.PACE))]:
         ssrc, point = int(note["ssrc"]), (int(note["frame"]), int(note["arrival_ns"]))
@@ -29,7 +32,7 @@ def paces(notes: Records, streams: Sequence[Any] = ()) -> tuple[Pace, ...]:
     for stream in streams:
         last = under_way(stream)
         if last is not None:
-            _append(found, int(stream["ssrc"]), last)
+            _append(found, int(stream["ssrc"]), (last[0] * ticks, last[1]))
     return tuple(
         Pace(ssrc, begin, np.array(sorted(points, key=lambda it: it[1]), np.int64))
         for ssrc, begin, points in found
@@ -38,26 +41,35 @@ def paces(notes: Records, streams: Sequence[Any] = ()) -> tuple[Pace, ...]:
 
 
 def by_channel(
-    channels: Sequence[int], notes: Sequence[Records] | Mapping[int, Records], streams: Sequence[Sequence[Any]] = ()
+    channels: Sequence[int], notes: Sequence[Records] | Mapping[int, Records], streams: Sequence[Sequence[Any]] = (),
+    ticks: int = 1,
 ) -> tuple[tuple[Pace, ...], ...]:
     """The same for channels of parts (`PartKey`); ``notes`` go by tap, ``streams`` by channel."""
     found = []
     for k, channel in enumerate(channels):
         further, tap = divmod(channel, MOST_TAPS)
         mine = notes[tap]
-        found.append(paces(mine[mine["channel"] == further], streams[k] if streams else ()))
+        found.append(paces(mine[mine["channel"] == further], streams[k] if streams else (), ticks))
     return tuple(found)
 
 
-def of_stream(ssrc: int, paced: Sequence[Pace], notes: Records, streams: Sequence[Any] = ()) -> dict[str, Any]:
-    """The fields of a stream in the sidecar that tell of its clocks; what is not known is `UNSET`."""
-    drift = drift_ppm([pace for pace in paced if pace.ssrc == ssrc], CLOCK_RATE)
+def of_stream(
+    ssrc: int, paced: Sequence[Pace], notes: Records, streams: Sequence[Any] = (), ticks: int = 1
+) -> dict[str, Any]:
+    """The fields of a stream in the sidecar that tell of its clocks; what is not known is `UNSET`.
+
+    Its timestamps count ``ticks`` in 1/8000 s.
+    """
+    rate = CLOCK_RATE * ticks
+    drift = drift_ppm([pace for pace in paced if pace.ssrc == ssrc], rate)
     mine = notes[notes["ssrc"] == ssrc]
     names, goodbyes = (mine[mine["kind"] == kind] for kind in (NoteKind.NAME, NoteKind.GOODBYE))
     return {
         "drift_ppm": UNSET if drift is None else round(drift, 1),
         "cname": bytes(names["text"][-1]).decode("utf-8", "ignore") if names.size else UNSET,
-        "sender_reports": _reports(mine[mine["kind"] == NoteKind.REPORT], [it for it in streams if it["ssrc"] == ssrc]),
+        "sender_reports": _reports(
+            mine[mine["kind"] == NoteKind.REPORT], [it for it in streams if it["ssrc"] == ssrc], rate
+        ),
         "bye_at": sidecar.moment(int(goodbyes["wall_ns"][-1])) if goodbyes.size else UNSET,
     }
 
@@ -71,7 +83,7 @@ def _append(found: _Found, ssrc: int, point: tuple[int, int]) -> None:
         found.append((ssrc, point[0], [point]))
 
 
-def _reports(notes: Records, streams: Sequence[Any]) -> sidecar.SenderReports | UnsetType:
+def _reports(notes: Records, streams: Sequence[Any], rate: int) -> sidecar.SenderReports | UnsetType:
     """The first and the last sender report. A note without a count is the first one of a stream."""
     moments = [(int(note["timestamp"]), int(note["wall_ns"])) for note in notes]
     still = [stream for stream in streams if stream["reports"]]
@@ -81,7 +93,7 @@ def _reports(notes: Records, streams: Sequence[Any]) -> sidecar.SenderReports | 
         return UNSET
     first, last = moments[0], moments[-1]
     return sidecar.SenderReports(
-        count=max(count, 1), first=_moment(*first), last=_moment(*last), clock_ppm=_own_drift(first, last)
+        count=max(count, 1), first=_moment(*first), last=_moment(*last), clock_ppm=_own_drift(first, last, rate)
     )
 
 
@@ -89,12 +101,12 @@ def _moment(timestamp: int, wall_ns: int) -> sidecar.SenderMoment:
     return sidecar.SenderMoment(timestamp=timestamp, at=sidecar.moment(wall_ns) if wall_ns else UNSET)
 
 
-def _own_drift(first: tuple[int, int], last: tuple[int, int]) -> float | UnsetType:
+def _own_drift(first: tuple[int, int], last: tuple[int, int], rate: int) -> float | UnsetType:
     """The sender's media clock against its own wall clock, if it has one and its timestamps did not jump between."""
     span_ns = last[1] - first[1]
     if not first[1] or not last[1] or span_ns < LEAST_SPAN_S * 1_000_000_000:
         return UNSET
-    expected = span_ns * CLOCK_RATE // 1_000_000_000
+    expected = span_ns * rate // 1_000_000_000
     passed = widen(first[0] + expected, last[0], 32) - first[0]
-    told = (passed * 1e9 / CLOCK_RATE / span_ns - 1) * 1e6
+    told = (passed * 1e9 / rate / span_ns - 1) * 1e6
     return round(told, 1) if abs(told) < 1_000 else UNSET

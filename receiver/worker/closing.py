@@ -22,7 +22,7 @@ from receiver.worker.errands import Errands
 from receiver.worker.intake import Intake, Slots, clocks
 from receiver.worker.keeping import Keeping
 from receiver.worker.rolling import Rolling
-from receiver.worker.shelf import Shelf, Shelved, read_notes
+from receiver.worker.shelf import Shelf, Shelved, read_notes, scale
 
 GRACE_S: Final = 0.1  # rule A16
 MOST_READS: Final = 200  # of 64 datagrams: more than any socket buffer holds, and time for a late commit
@@ -80,6 +80,7 @@ class Closing:
     ) -> Sidecar:
         now_ns, offset_ns = clocks()
         self._keeping.end(np.array(slots), now_ns, now_ns + offset_ns)
+        await self._shelf.decoded()
         self._intake.tell()  # keys that were still held
         # now: a later turn may bury streams in notes that are not written yet
         pictures = [self._taps.picture(slot) for slot in slots]
@@ -98,15 +99,18 @@ class Closing:
     def _frames(self, row: int) -> int:
         record = self._state.live.rows[row]
         tap = self._state.live.taps[int(record["tap"])]
-        return self._timeline.frame(row, int(record["edge"])) if tap["first_ns"] else int(tap["segment_frame"])
+        reached = self._timeline.frame(row, int(record["edge"])) if tap["first_ns"] else int(tap["segment_frame"])
+        return reached * scale(tap)
 
     def _bring(self, end: End, shelved: list[Shelved]) -> Sidecar:
         """In a thread."""
-        draft, pictures = end.draft, end.pictures
+        draft, pictures, ticks = end.draft, end.pictures, scale(end.pictures[0].tap)
         keys = [shelved[side].strands[further].part.key for side, further in self._whose(end)]
         numbers = {key.channel: number for number, key in enumerate(keys)}
         notes = [
-            read_notes(self._files, draft.recording_id, int(picture.tap["notes"]), each.part.channel)
+            story.in_the_part(
+                read_notes(self._files, draft.recording_id, int(picture.tap["notes"]), each.part.channel), ticks
+            )
             for picture, each in zip(pictures, shelved, strict=True)
         ]
         told = [(k, story.own(notes[side], further)) for k, (side, further) in enumerate(self._whose(end))]
@@ -115,8 +119,8 @@ class Closing:
         faults = (story.faults(picture, len(mine)) for picture, mine in zip(pictures, notes, strict=True))
         facts = finishing.Facts(
             draft=draft, parts=tuple(keys), frames=end.frames,
-            anchor_frame=self._horizon, anchor_ns=story.earliest(end.anchors), anchors=end.anchors,
-            paces=by_channel([key.channel for key in keys], notes, self._streams(end)),
+            anchor_frame=self._horizon * ticks, anchor_ns=story.earliest(end.anchors), anchors=end.anchors,
+            paces=by_channel([key.channel for key in keys], notes, self._streams(end), ticks),
             first_packet_ns=story.earliest(heard_ns), ended_ns=end.wall_ns, ending=end.ending,
             channels=tuple(
                 story.channel(pictures[side], notes[side], draft.channels[side], row if further else None)
@@ -126,7 +130,7 @@ class Closing:
                 stretch for mine, each in zip(notes, shelved, strict=True)
                 for stretch in voices.stretches(mine, each, numbers)
             ),
-            pauses=interludes.pauses(notes[heard], int(pictures[heard].tap["turns"]), pictures[heard].aside),
+            pauses=interludes.pauses(notes[heard], int(pictures[heard].tap["turns"]), pictures[heard].aside, ticks),
             pauses_of=heard,
             dtmf=tuple(digit for channel, mine in told for digit in story.digits(mine, channel)),
             noise=tuple(level for channel, mine in told for level in story.noises(mine, channel)),
@@ -157,7 +161,7 @@ class Closing:
         for row in voices.rows(self._state, slots):
             record = live.rows[row]
             tap, further = live.taps[int(record["tap"])], int(record["further"])
-            first = int((record if further else tap)["segment_frame"])
+            first = int((record if further else tap)["segment_frame"]) * scale(tap)
             parts.append(PartKey(recording_id, int(tap["channel"]) + MOST_TAPS * further, int(tap["segment"]), first))
         left = [file for part in parts for file in (part.name, names.notes(recording_id, part.channel))]
         finishing.sweep(self._files, recording_id, left, parts[0].segment)

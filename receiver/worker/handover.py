@@ -94,13 +94,14 @@ class Handover:
     def _take(self, slot: int, carried: Carried) -> None:
         """A turn of its own, so that one that does not fit is abandoned alone."""
         rows: list[int] = []
-        for _ in carried["rows"]:
-            row = self._taps.free_row(rows)
+        for told in carried["rows"]:
+            packed = bool(told.get("packed"))
+            row = self._taps.free_row(rows, packed=packed)
             if row < 0:  # every slot has one; some of these lay in spare rows before, and may do so again
-                row = self._taps.free_row(rows, sparing=False)
+                row = self._taps.free_row(rows, sparing=False, packed=packed)
             if row < 0:
                 raise ValueError("every ring row is in use")
-            self._memory.allocate(row)
+            self._memory.allocate(row, packed)
             rows.append(row)
         self._carry.unpack(slot, carried, rows)
         self._state.commit()

@@ -9,13 +9,14 @@ from typing import Any
 from receiver.archive.pauses import Paused
 from receiver.archive.repair import Described
 from receiver.archive.sidecar import Draft
-from receiver.media.columns import FAR, PAUSES, TURNS, NoteKind
+from receiver.media.columns import CLOCK_RATE, FAR, PAUSES, TURNS, NoteKind
 from receiver.media.state import Records
 from receiver.worker import story
 
 
-def pauses(notes: Records, turns: int = 0, aside: Any = None) -> tuple[Paused, ...]:
-    """In order. ``turns`` and the ``aside`` are the tap's; without them (rule C5) the notes alone must do."""
+def pauses(notes: Records, turns: int = 0, aside: Any = None, ticks: int = 1) -> tuple[Paused, ...]:
+    """In order. ``turns`` and the ``aside`` are the tap's; without them (rule C5) the notes alone must do. The notes
+    are told in frames of the part; of the aside's ``ticks`` are one frame."""
     found: dict[int, Paused] = {}
     for note in notes:
         number = int(note["timestamp"])
@@ -27,7 +28,7 @@ def pauses(notes: Records, turns: int = 0, aside: Any = None) -> tuple[Paused, .
             found[number] = Paused(int(note["frame"]), end, begun.at_ns, int(note["wall_ns"]))
     if aside is not None:
         latest = (turns + 1) // 2
-        found |= {number: _known(aside, number) for number in range(max(0, latest - PAUSES), latest)}
+        found |= {number: _known(aside, number, ticks) for number in range(max(0, latest - PAUSES), latest)}
     return tuple(found[number] for number in sorted(found))
 
 
@@ -42,7 +43,8 @@ def described(draft: Draft, octets: Sequence[bytes], channels: Sequence[int]) ->
     """Rule C5; ``octets`` are the notes of its taps as they lie in spool, ``channels`` those of its parts."""
     notes = [story.read(told) for told in octets][: max(1, sum(c < len(octets) for c in channels))]
     of = teller([_heard_wall_ns(each) for each in notes])
-    return story.described(draft, octets, channels)._replace(pauses=pauses(notes[of]), pauses_of=of)
+    told = pauses(story.in_the_part(notes[of], draft.sample_rate // CLOCK_RATE))
+    return story.described(draft, octets, channels)._replace(pauses=told, pauses_of=of)
 
 
 def _heard_wall_ns(notes: Records) -> int | None:
@@ -51,10 +53,10 @@ def _heard_wall_ns(notes: Records) -> int | None:
     return min(told, default=None)
 
 
-def _known(aside: Any, number: int) -> Paused:
+def _known(aside: Any, number: int, ticks: int) -> Paused:
     begin, end = 2 * number % TURNS, int(aside["pause_end"][number % PAUSES])
-    goes_on = end == FAR
+    goes_on, frame = end == FAR, int(aside["pause_frame"][number % PAUSES])
     return Paused(
-        int(aside["pause_frame"][number % PAUSES]), None if goes_on else end,
+        frame if frame == FAR else frame * ticks, None if goes_on else end * ticks,
         int(aside["turned_wall_ns"][begin]), None if goes_on else int(aside["turned_wall_ns"][begin + 1]),
     )  # fmt: skip

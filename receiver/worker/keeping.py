@@ -15,7 +15,7 @@ from receiver.media.pipeline import Pipeline
 from receiver.media.state import State
 from receiver.media.taps import Taps
 from receiver.net.tick import GROUPS
-from receiver.worker.shelf import Shelf
+from receiver.worker.shelf import Shelf, scale
 
 Slots = NDArray[np.int64]
 LATE_NS: Final = 2_000_000_000  # a commit that takes longer is late: room is given back at `written` (rule K5)
@@ -52,6 +52,10 @@ class Keeping:
             if not self._waiting:
                 self._request()
         self._give_back()
+
+    def soon(self) -> None:
+        """What a decoder makes after its start waits for no interval: it is what the ring kept longest."""
+        self._begun_ns = 0
 
     def hurry(self, starved: Slots, now_ns: int) -> None:
         """Taps whose ring is full: drain them at once; where the commit is late, give back what is written."""
@@ -141,7 +145,8 @@ class Keeping:
             if self._state.now.rows["further"][row]:
                 continue
             frame = self._pipeline.timeline.frame(row, upto)
-            if frame - int(self._state.now.taps["segment_frame"][slot]) < self._segment_frames:
+            longest = min(self._segment_frames, LONGEST_SEGMENT // scale(self._state.now.taps[slot]))
+            if frame - int(self._state.now.taps["segment_frame"][slot]) < longest:
                 continue
             if not self._shelf.may_roll(slot):
                 continue

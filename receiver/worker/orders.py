@@ -14,8 +14,10 @@ from receiver.media.columns import Policy
 from receiver.media.secured import Key
 from receiver.media.sources import NOWHERE, Source
 from receiver.media.taps import Wanted
+from receiver.wire import g711, opus
+from receiver.wire.opus import DYNAMIC
 from receiver.wire.srtp import Suite
-from receiver.worker.story import CODECS
+from receiver.worker.story import codec_of
 
 POLICIES = {policy.name.lower().replace("_", "-"): policy for policy in Policy}
 
@@ -29,9 +31,10 @@ def wanted(order: link.Open) -> Wanted:
     """For the columns. ValueError, KeyError for an order that means nothing."""
     names.require_id(order.recording_id)
     suite = 0 if order.suite is None else Suite[order.suite]
+    announced = order.law if order.law >= DYNAMIC else 0
     return Wanted(
         order.recording_id, order.port, POLICIES[order.policy], source(order.announced), order.held, order.channel,
-        suite,
+        suite, announced,
     )  # fmt: skip
 
 
@@ -49,13 +52,14 @@ def draft(orders: Sequence[link.Open], configure: link.Configure) -> Draft:
         layout=first.layout, requested_at=sidecar.moment(first.requested_at_ns), name=configure.name,
         encoding=configure.encoding, pause_as=configure.pause_as, software=f"tapdeck {__version__}",
         host=socket.gethostname(), channels=tuple(_channel(order) for order in orders),
+        sample_rate=opus.CLOCK_RATE if any(order.law >= DYNAMIC for order in orders) else g711.CLOCK_RATE,
     )  # fmt: skip
 
 
 def _channel(order: link.Open) -> Channel:
     announced = sidecar.Source(announced=_in_words(order.announced) if order.announced else UNSET)
     return Channel(
-        party=order.direction, tap_id=order.tap_id, control_id=order.control_id or UNSET, codec=CODECS[order.law],
+        party=order.direction, tap_id=order.tap_id, control_id=order.control_id or UNSET, codec=codec_of(order.law),
         source=announced, srtp=order.suite or UNSET,
     )  # fmt: skip
 

@@ -27,6 +27,7 @@ from receiver.net.tick import Tick
 from receiver.wire import rtp
 from receiver.worker import interludes, orders
 from receiver.worker.closing import Closing
+from receiver.worker.decoding import Decoding
 from receiver.worker.desk import Desk
 from receiver.worker.ears import Ears
 from receiver.worker.errands import Errands
@@ -48,6 +49,7 @@ REPORT_S: Final = 1.0
 LAST_READS: Final = 8  # of 64 datagrams of each tap: what the kernel holds of 10 s
 ERRANDS_S: Final = 1.0  # for recordings on their way to ready/; the next start brings there what is not (rule C5)
 COMMIT_S: Final = 10.0
+DECODE_S: Final = 1.0  # for what is with the decoder; the next worker has it decoded again
 LOST: Final = "what was recorded of it before the restart is neither in memory nor in spool"
 LOST_HINT: Final = "look into ready/, quarantine/ and the log of the start"
 log = structlog.get_logger("worker")
@@ -69,6 +71,10 @@ class Worker:
         taps = Taps(state, pipeline.joining)
         self.errands = Errands()
         self.shelf = Shelf(state, pipeline.journal, files, self._failed)
+        self.decoding = Decoding(
+            state, pipeline.timeline, pipeline.journal, taps, self.shelf, lambda: self.keeping.soon()
+        )
+        self.shelf.decoding = self.decoding
         self.commit = Commit(
             files, self.shelf.writer, configure.index, configure.commit_interval_ns, self._committed,
             self._commit_failed, self._slow,
@@ -162,6 +168,8 @@ class Worker:
             self.keeping.drain(everyone, time.monotonic_ns())
         else:
             self._conclude(everyone)
+        await asyncio.wait([asyncio.ensure_future(self.shelf.decoded())], timeout=DECODE_S)
+        await asyncio.wait([asyncio.ensure_future(self.decoding.close())], timeout=DECODE_S)
         durable = asyncio.ensure_future(asyncio.to_thread(self.commit.close))
         await asyncio.wait([durable], timeout=COMMIT_S)
         if not durable.done():

@@ -13,6 +13,7 @@ from receiver.media.columns import Role, TapState
 from receiver.media.state import State
 from receiver.net.tick import Tick
 from receiver.watch.kernel import kernel_drops
+from receiver.wire.opus import TICKS
 from receiver.wire.rtp import Verdict
 from receiver.worker.intake import Slots, clocks
 from receiver.worker.story import MALFORMED
@@ -53,6 +54,7 @@ class Reports:
     def _columns(self, slots: Slots, offset_ns: int) -> dict[str, Column]:
         live = self._state.live  # field by field: numpy takes its time over whole records
         row, verdicts = live.taps["row"][slots].astype(np.int64), live.taps["verdicts"][slots]
+        ticks = np.where(live.taps["opus"][slots] > 0, TICKS, 1)
         ever = {name: live.taps[name][slots] for name in ("heard_ns", "first_ns")}
         count = live.rows["splices"][row]
         shift = np.where(count > 0, live.rows["splice_shift"][row, np.maximum(count - 1, 0)], live.rows["shift"][row])
@@ -63,7 +65,7 @@ class Reports:
             "foreign": verdicts[:, Verdict.FOREIGN],
             "unauthentic": verdicts[:, Verdict.UNAUTHENTIC],
             **{name: np.where(at_ns > 0, at_ns + offset_ns, 0) for name, at_ns in ever.items()},
-            "edge_frames": np.where(ever["first_ns"] > 0, live.rows["edge"][row] + shift, 0),
+            "edge_frames": np.where(ever["first_ns"] > 0, (live.rows["edge"][row] + shift) * ticks, 0),
         }
 
     def _sums(self, slots: Slots) -> dict[str, Column]:

@@ -18,7 +18,7 @@ from receiver.media.timeline import Timeline
 from receiver.worker import interludes, story, voices
 from receiver.worker.clocks import by_channel
 from receiver.worker.errands import Errands
-from receiver.worker.shelf import Shelf, read_notes
+from receiver.worker.shelf import Shelf, read_notes, scale
 
 LOOK_AGAIN_S: Final = 0.1
 
@@ -73,6 +73,7 @@ class Rolling:
         ]  # fmt: skip
         self._shelf.write_logs()
         await self._shelf.behind()
+        ticks = scale(self._state.live.taps[slots[0]])
         stretches = [  # one that fell silent was cut where the others were: nothing of it was to be written there
             Stretch(frame, end - frame, number, Reason.NOT_SENT)
             for number, (frame, end) in enumerate(zip(reached, ends, strict=True)) if frame < end
@@ -85,23 +86,25 @@ class Rolling:
             notes = await self._errands.insist(
                 "notes", read_notes, self._files, draft.recording_id, count, each.part.channel
             )
+            notes = story.in_the_part(notes, ticks)
             stretches += voices.stretches(notes, each, numbers)
             noted[each.part.channel] = notes
             number = numbers[each.part.channel]
             if each is teller:
-                known = interludes.pauses(notes, int(live.taps["turns"][slot]), live.taps_aside[slot])
+                known = interludes.pauses(notes, int(live.taps["turns"][slot]), live.taps_aside[slot], ticks)
                 stretches += [it._replace(channel=number) for it in pauses.stretches(known, ends[number])]
         await self._errands.insist(
-            "roll", rolls.roll, self._files, draft, before, ends, self._horizon, story.earliest(anchors), stretches,
-            reached, anchors, by_channel(list(numbers), noted),
+            "roll", rolls.roll, self._files, draft, before, ends, self._horizon * ticks, story.earliest(anchors),
+            stretches, reached, anchors, by_channel(list(numbers), noted),
         )  # fmt: skip
         for each in shelved:
             self._shelf.close_before(each)
 
     def _reached(self, row: int) -> int:
-        """One past the last frame that was handed on."""
-        playout = int(self._state.live.rows["playout"][row])
-        return self._timeline.frame(row, playout - 1) + 1
+        """One past the last frame that was handed on, in the part."""
+        record = self._state.live.rows[row]
+        last = self._timeline.frame(row, int(record["playout"]) - 1)
+        return (last + 1) * scale(self._state.live.taps[int(record["tap"])])
 
     def _has_passed(self, row: int, frame: int) -> bool:
         """Whether all that lies before a frame was handed on: a channel is cut where the others were, ahead of what it
@@ -109,7 +112,7 @@ class Rolling:
         live = self._state.live
         record, tap = live.rows[row], live.taps[int(live.rows["tap"][row])]
         heard_ns = live.streams["heard_ns"][record["stream"]] if record["further"] else tap["heard_ns"]
-        playout = self._timeline.frame(row, int(record["playout"]))
+        playout = self._timeline.frame(row, int(record["playout"])) * scale(tap)
         silent = time.monotonic_ns() - int(heard_ns) > SETTLED_NS
         over = silent or tap["state"] in (TapState.CLOSING, TapState.FINISHED)
         return playout >= frame or (over and bool(record["playout"] >= record["edge"]))  # its last drain may still come

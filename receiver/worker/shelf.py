@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,24 @@ from receiver.media.columns import NOTE, Flaw
 from receiver.media.drain import Cut
 from receiver.media.journal import Journal
 from receiver.media.state import Records, State
+from receiver.wire.opus import TICKS
+
+
+class Decodes(Protocol):
+    """Who makes samples of the parcels of Opus taps: they come back as cuts with blocks, in frames of the part."""
+
+    def feed(self, cut: Cut, shelved: "Shelved") -> None:
+        """Take a parcel."""
+
+    async def settled(self) -> None:
+        """Wait until all have come back."""
+
+    def has(self, slot: int) -> bool:
+        """Whether something of this tap has not come back."""
+
+    def forget(self, shelved: "Shelved") -> None:
+        """Nothing more comes of this tap."""
+
 
 OnError = Callable[[Write | Call, Exception], None]
 
@@ -99,6 +117,7 @@ class Shelf:
     def __init__(self, state: State, journal: Journal, files: Files, on_error: OnError) -> None:
         self._state, self._journal, self._files, self._told = state, journal, files, on_error
         self.writer = Writer(self._failed)
+        self.decoding: Decodes | None = None
         self.taps: dict[int, Shelved] = {}
         self._slots: dict[tuple[bytes, int], int] = {}  # by recording and channel
         self._nowhere = np.zeros(1, np.int64)  # a cut is written when its last block is
@@ -131,9 +150,10 @@ class Shelf:
         before, though perhaps nothing of it is in a file yet."""
         tap = self._state.live.taps[slot]
         segment, channel = int(tap["segment"]), int(tap["channel"]) + MOST_TAPS * further
-        strand = Strand(Part.reopen(self._files, PartKey(recording_id, channel, segment, int(record["segment_frame"]))))
+        first, first_before = (int(record[each]) * scale(tap) for each in ("segment_frame", "segment_before"))
+        strand = Strand(Part.reopen(self._files, PartKey(recording_id, channel, segment, first)))
         if segment:
-            before = PartKey(recording_id, channel, segment - 1, int(record["segment_before"]))
+            before = PartKey(recording_id, channel, segment - 1, first_before)
             if begun or self._files.stat(before.name):
                 strand.before = Part.reopen(self._files, before)
         return strand
@@ -156,8 +176,8 @@ class Shelf:
             self.strand(slot, row)
         for further, strand in shelved.strands.items():
             record, before = rows[further] if further else live.taps[slot], strand.part.key
-            segment = int(live.taps["segment"][slot])
-            key = before._replace(segment=segment, first_frame=int(record["segment_frame"]))
+            segment, first = int(live.taps["segment"][slot]), int(record["segment_frame"]) * scale(live.taps[slot])
+            key = before._replace(segment=segment, first_frame=first)
             strand.before, strand.part = strand.part, Part.reopen(self._files, key)
 
     def close_before(self, shelved: Shelved) -> None:
@@ -170,6 +190,8 @@ class Shelf:
     def remove(self, slot: int) -> Shelved:
         """A tap that is finished; the caller closes its files."""
         shelved = self.taps.pop(slot)
+        if self.decoding is not None:
+            self.decoding.forget(shelved)
         self._slots.pop(_of(shelved.part), None)
         return shelved
 
@@ -185,10 +207,15 @@ class Shelf:
         shelved = self.taps.get(cut.tap)
         if shelved is None:
             return self._skip(self._state.written, cut.row, cut.upto)
+        if cut.parcel is not None:
+            assert self.decoding is not None, "a tap of Opus, and nobody to decode it"
+            return self.decoding.feed(cut, shelved)
         strand = self.strand(cut.tap, cut.row)
         pieces = [piece for block in cut.blocks for piece in strand.pieces(block)]
         if any(strand.part_of(piece.frame) is None and (piece.samples != ABSENT).any() for piece in pieces):
             self._lose(cut.tap)
+        if not pieces:
+            self._skip(self._state.written, cut.row, cut.upto)
         for number, piece in enumerate(pieces, 1):
             cursor, index = (self._state.written, cut.row) if number == len(pieces) else (self._nowhere, 0)
             self._put(strand.part_of(piece.frame), piece.frame, piece.samples, (cursor, index, cut.upto))
@@ -197,11 +224,16 @@ class Shelf:
         """Queue patches and notes of the turns committed since the last call; returns how many ever were queued."""
         state = self._state
         for patch in self._journal.patches_since(self._patches):
+            tap = int(patch["tap"])
+            frame, shelved, samples = int(patch["frame"]), self.taps.get(tap), patch["samples"][: int(patch["count"])]
+            if state.live.taps["opus"][tap]:
+                if self.decoding is not None and self.decoding.has(tap):
+                    break  # what is to be erased must not come back behind it
+                frame, samples = frame * TICKS, np.repeat(samples, TICKS)  # a pause's absence: no sound is patched
             self._patches += 1
-            frame, shelved = int(patch["frame"]), self.taps.get(int(patch["tap"]))
             strand = None if shelved is None else shelved.strands.get(int(patch["further"]))
             part = None if strand is None else strand.part_of(frame)
-            self._put(part, frame, patch["samples"][: int(patch["count"])], (state.patched, 0, self._patches))
+            self._put(part, frame, samples, (state.patched, 0, self._patches))
         for record in self._journal.notes_since(self._notes):
             self._notes += 1
             shelved = self.taps.get(int(record["tap"]))
@@ -212,8 +244,15 @@ class Shelf:
             self.writer.put(Write(shelved.notes, octet, (octets,), state.noted, 0, self._notes))
         return self._patches, self._notes
 
+    async def decoded(self) -> None:
+        """Wait until all that was cut off so far has come back from the decoder; it may have left notes."""
+        if self.decoding is not None:
+            await self.decoding.settled()
+        self.write_logs()
+
     async def behind(self) -> None:
-        """Wait until everything that was queued so far is in its file."""
+        """Wait until everything that was cut off or queued so far is in its file."""
+        await self.decoded()
         loop, behind = asyncio.get_running_loop(), asyncio.Event()
         self.writer.call(lambda: loop.call_soon_threadsafe(behind.set))
         await behind.wait()
@@ -256,6 +295,11 @@ class Shelf:
         if isinstance(item, Write):
             item.cursor[item.index] = item.upto
         self._told(item, error)
+
+
+def scale(tap: Any) -> int:
+    """Frames of a tap's part for each frame of its row: Opus is recorded at 48 kHz, rows are told in 1/8000 s."""
+    return TICKS if tap["opus"] else 1
 
 
 def _of(file: Growing) -> tuple[bytes, int]:

@@ -96,9 +96,10 @@ class Starting:
 
     def _open(self, start: Start, parts: tuple[Part, ...]) -> None:
         rows: list[int] = []
+        packed = any(side.wanted.opus > 0 for side in start.sides)
         try:
             for _ in start.sides:
-                rows.append(self._row(rows))
+                rows.append(self._row(rows, packed))
         except (OSError, MemoryError) as error:
             for part in parts:
                 part.close()
@@ -114,15 +115,17 @@ class Starting:
             self._taps.open(slot, side.wanted, row, clocks()[0])
         self._state.commit()
         self._memory.keep_spare(SPARE + int(np.count_nonzero(self._state.live.taps["state"])) // 2)
+        if packed:
+            self._memory.keep_spare_packed()
         del self._under_way[start.recording_id]
         self._opened(start)
 
-    def _row(self, but: list[int]) -> int:
+    def _row(self, but: list[int], packed: bool) -> int:
         """One that is free, its memory taken. Raises ``MemoryError``, ``OSError``."""
-        row = self._taps.free_row(but)
+        row = self._taps.free_row(but, packed=packed)
         if row < 0:
             raise MemoryError("every ring row is in use")
-        self._memory.allocate(row)
+        self._memory.allocate(row, packed)
         return row
 
     def _refuse(self, start: Start, code: str, error: Exception) -> None:

@@ -19,11 +19,14 @@ from receiver.media.state import Records, State
 from receiver.media.taps import Damage, Picture
 from receiver.wire.events import DIGITS
 from receiver.wire.g711 import PCMA, PCMU
+from receiver.wire.opus import DYNAMIC, TICKS
 from receiver.wire.rtp import Verdict
 from receiver.worker import clocks
 
 CODECS = {PCMU: "PCMU", PCMA: "PCMA"}
-MALFORMED = slice(Verdict.SHORT, Verdict.PAYLOAD_TYPE + 1)
+OPUS = "OPUS"
+FARTHEST = 1 << 59  # frames: what is farther says "not yet"
+MALFORMED = [*range(Verdict.SHORT, Verdict.PAYLOAD_TYPE + 1), Verdict.NOT_OPUS]
 _SUMMED = ("packets", "duplicate", "reordered", "late", "late_lost", "timed", "jitter_sum")
 
 _FLAWS = {
@@ -40,6 +43,8 @@ _FLAWS = {
                          "see to the disk; the log tells when it was"),
     Flaw.KEY_LOST: ("key_lost", "the service was restarted and the SRTP key of this tap was not kept",
                     "what came afterwards cannot be read; ask for a new tap, with a new key"),
+    Damage.NOT_DECODED: ("not_decoded", "decoders died over packets of this sound; they are in the list of gaps",
+                         "the log tells when it was; this is a defect: please report it"),
     Flaw.NOTES_LOST: ("notes_lost", "not every epoch could be written down", "is the disk too slow?"),
 }  # fmt: skip
 
@@ -54,17 +59,25 @@ def channel(picture: Picture, notes: Records, base: sidecar.Channel, row: int | 
     apart = further or (picture.further and base.party == "both")  # who is who, nobody said
     return sidecar.Channel(
         party="unknown" if apart else base.party, tap_id=base.tap_id, control_id=base.control_id,
-        codec=CODECS[law] if streams else base.codec,
+        codec=codec_of(int(tap["opus"]) or law) if streams else base.codec,
         source=_source(tap, notes, base), streams=streams, srtp=base.srtp,
         unknown_payload_types=() if further else unknown_types(picture),
+        mixed_packets=int(picture.aside["stereo"]) if tap["opus"] and not further else UNSET,
+        redecoded=_redecoded(own(notes, further)) if tap["opus"] else UNSET,
     )  # fmt: skip
+
+
+def codec_of(law: int) -> str:
+    """The codec of a payload type; a dynamic one is Opus (nothing else is announced as one). KeyError for no codec."""
+    return OPUS if law >= DYNAMIC else CODECS[law]
 
 
 def described(draft: sidecar.Draft, octets: Sequence[bytes], channels: Sequence[int]) -> Described:
     """Rule C5: what the notes alone, one file for each tap, still tell of a recording whose columns are gone, but for
     its pauses. ``channels`` are those of its parts (`receiver.archive.names.PartKey`)."""
     taps = draft.channels or (sidecar.Channel(),)
-    notes = [read(told) for told in octets]
+    ticks = draft.sample_rate // CLOCK_RATE
+    notes = [in_the_part(read(told), ticks) for told in octets]
     beside = {channel % MOST_TAPS for channel in channels if channel >= MOST_TAPS}
     found: list[sidecar.Channel] = []
     mine: list[Records] = []
@@ -72,7 +85,7 @@ def described(draft: sidecar.Draft, octets: Sequence[bytes], channels: Sequence[
         if tap < len(taps):
             party = "unknown" if further or (tap in beside and taps[tap].party == "both") else taps[tap].party
             mine.append(own(notes[tap], further))
-            found.append(_described(msgspec.structs.replace(taps[tap], party=party), mine[-1]))
+            found.append(_described(msgspec.structs.replace(taps[tap], party=party), mine[-1], ticks))
     return Described(
         tuple(found), (),
         tuple(stretch for number, these in enumerate(mine) for stretch in stretches(these, number)),
@@ -82,12 +95,31 @@ def described(draft: sidecar.Draft, octets: Sequence[bytes], channels: Sequence[
     )  # fmt: skip
 
 
+def in_the_part(notes: Records, ticks: int) -> Records:
+    """Notes, which count as rows do, in frames of the part: ``ticks`` for each of the row (Opus: six)."""
+    if ticks == 1 or not notes.size:
+        return notes
+    told = notes.copy()
+    near = np.abs(told["frame"]) < FARTHEST
+    told["frame"][near] *= ticks
+    told["frames"][near & (told["kind"] != NoteKind.REPORT)] *= ticks  # of reports it says how many
+    epochs = told["kind"] == NoteKind.EPOCH
+    told["timestamp"][epochs] = told["timestamp"][epochs] * ticks % (1 << 32)
+    return told
+
+
+def _redecoded(notes: Records) -> tuple[sidecar.Redecoded, ...]:
+    """Where a decoder took up what another had begun."""
+    mine = [note for note in notes if note["kind"] == NoteKind.DECODER]
+    return tuple(sidecar.Redecoded(frame=int(note["frame"]), frames=int(note["frames"])) for note in mine)
+
+
 def read(octets: bytes) -> Records:
     """The notes as they lie in spool, as far as they are whole."""
     return np.frombuffer(octets[: len(octets) // NOTE.itemsize * NOTE.itemsize], NOTE)
 
 
-def _described(base: sidecar.Channel, notes: Records) -> sidecar.Channel:
+def _described(base: sidecar.Channel, notes: Records, ticks: int) -> sidecar.Channel:
     paced = clocks.paces(notes)
     ssrcs = dict.fromkeys(int(note["ssrc"]) for note in notes if note["kind"] == NoteKind.EPOCH)
     streams = tuple(
@@ -95,7 +127,7 @@ def _described(base: sidecar.Channel, notes: Records) -> sidecar.Channel:
             ssrc=ssrc,
             packets=_packets(notes, ssrc),
             epochs=tuple(_epochs(notes, ssrc)),
-            **clocks.of_stream(ssrc, paced, notes),
+            **clocks.of_stream(ssrc, paced, notes, (), ticks),
         )
         for ssrc in ssrcs
     )
@@ -105,7 +137,8 @@ def _described(base: sidecar.Channel, notes: Records) -> sidecar.Channel:
         announced = source.announced if source is not UNSET else UNSET
         source = sidecar.Source(announced=announced, seen=name(last["source"]), trust=trust_in_words(last["trust"]))
     return sidecar.Channel(
-        party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams, srtp=base.srtp
+        party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams, srtp=base.srtp,
+        redecoded=_redecoded(notes) if base.codec == OPUS else UNSET,
     )
 
 
@@ -235,10 +268,11 @@ def _streams(picture: Picture, notes: Records, first: bool) -> Iterator[sidecar.
     for stream in picture.streams:
         counted.setdefault(int(stream["ssrc"]), []).append(stream["statistics"])
     invalid = int(picture.tap["verdicts"][MALFORMED].sum()) if first else 0
-    paced = clocks.paces(notes, picture.streams)
+    ticks = TICKS if picture.tap["opus"] else 1
+    paced = clocks.paces(notes, picture.streams, ticks)
     for ssrc, runs in counted.items():
         told = _stream(ssrc, runs, invalid, tuple(_epochs(notes, ssrc)))
-        yield msgspec.structs.replace(told, **clocks.of_stream(ssrc, paced, notes, picture.streams))
+        yield msgspec.structs.replace(told, **clocks.of_stream(ssrc, paced, notes, picture.streams, ticks))
         invalid = 0  # what was malformed had no SSRC to go by: it stands with the first
 
 

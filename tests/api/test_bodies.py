@@ -73,6 +73,16 @@ def test_a_device_may_say_codec_and_ptime_or_be_a_bare_word() -> None:
     assert wish(device=DeviceBody(codec="PCMA"), codec="PCMA").law == 8
 
 
+def test_a14_opus_has_the_payload_type_that_is_told_or_the_configured_one() -> None:
+    assert (wish(codec="opus").law, wish(codec="OPUS").codec) == (111, "OPUS")
+    assert wish(device=DeviceBody(codec="OPUS", payload_type=96)).law == 96
+
+
+def test_opus_does_not_come_over_a_websocket() -> None:
+    trouble = refused(wish, Doored, codec="OPUS", device="ws", source=None)
+    assert (trouble.status, trouble.code) == (400, "codec")
+
+
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
@@ -80,15 +90,15 @@ def test_a_device_may_say_codec_and_ptime_or_be_a_bare_word() -> None:
         ({"node_id": "n"}, "node_id", "it goes with a call_id"),
         ({"device": "ws"}, "no_ws", 'device "ws": there is no door for it'),
         ({"device": DeviceBody(type="ws")}, "no_ws", "ws"),
+        ({"device": DeviceBody(payload_type=100)}, "payload_type", "it is OPUS' to have another; PCMU has 0"),
+        ({"codec": "OPUS", "device": DeviceBody(payload_type=101)}, "payload_type", "101 is that of telephone events"),
         ({"srtp": SrtpBody(CM, "hush")}, "srtp", "srtp.key: expected inline: and the base64 of 30 octets"),
         ({"srtp": SrtpBody(CM, f"inline:{KEY}hush")}, "srtp", "; these are 33 octets"),
         ({"srtp": SrtpBody(CM, f"inline:{KEY}|2^20|1:4")}, "srtp", "(MKI) is not supported"),
         ({"srtp": SrtpBody("hush", f"inline:{KEY}")}, "srtp", "srtp.suite: expected one of AES_CM_128_HMAC_SHA1_80, "),
         ({"srtp": SEALED, "call_id": "c", "source": None}, "srtp", "srtp: not with call_id"),
-        ({"codec": "OPUS"}, "not_in_this_version", 'codec "OPUS"'),
-        ({"device": DeviceBody(codec="OPUS")}, "not_in_this_version", 'codec "OPUS"'),
         ({"layout": "stereo", "direction": "speak"}, "direction", "found 'speak'"),
-        ({"codec": "G722"}, "codec", "expected one of PCMU, PCMA, found 'G722'"),
+        ({"codec": "G722"}, "codec", "expected one of PCMU, PCMA, OPUS, found 'G722'"),
         ({"codec": "PCMU", "device": DeviceBody(codec="PCMA")}, "codec", "'PCMU' in the body, 'PCMA' in the device"),
         ({"ptime": 20, "device": DeviceBody(ptime=30)}, "ptime", "20 in the body, 30 in the device"),
         ({"source": None}, "source", "without one the sender must be in [media].allow"),

@@ -23,6 +23,7 @@ from receiver.archive.sidecar import (
     Pause,
     Problem,
     Reason,
+    Redecoded,
     Sidecar,
     Source,
     SourceChange,
@@ -40,7 +41,7 @@ CONTRACT = """
     duration_s requested_at first_packet_at started_at ended_at ending outcome problem absent_frames gaps pauses dtmf
     noise parts software host channels
 """
-CHANNEL = "party tap_id control_id codec source streams unknown_payload_types"
+CHANNEL = "party tap_id control_id codec source streams unknown_payload_types mixed_packets redecoded"
 STREAM = "ssrc packets lost duplicate reordered late late_lost invalid jitter_ms drift_ppm epochs"
 ENDINGS = "stopped relay_finished call_ended silence max_duration shutdown recovered refused no_packets"
 OUTCOMES = "complete degraded empty failed"
@@ -65,6 +66,7 @@ FULL = Sidecar(
                     jitter_ms=Jitter(0.1, 0.2), drift_ppm=1.5, epochs=(Epoch(frame=0, timestamp=160, at=AT),),
                 ),
             ),
+            mixed_packets=0, redecoded=(Redecoded(960, 3_840),),
         ),
     ),
 )  # fmt: skip

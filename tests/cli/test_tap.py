@@ -38,6 +38,14 @@ def test_open_says_where_to_send(tapdeck: Tapdeck) -> None:
     tapdeck("tap", "stop", "--wait", lines["tap"])
 
 
+def test_a_port_for_opus_says_which_payload_type_it_expects(tapdeck: Tapdeck) -> None:
+    words = ("--source", "127.0.0.1", "--codec", "opus", "--json")
+    for more, expected in (((), 111), (("--payload-type", "96"), 96)):
+        told = json.loads(tapdeck("tap", "open", *words, *more).stdout)
+        assert (told["payload_type"], told["tap_audio"]["codec"]) == (expected, "OPUS")
+        tapdeck("tap", "stop", "--wait", told["id"])
+
+
 def test_open_stereo_says_where_to_send_each_party(tapdeck: Tapdeck) -> None:
     done = tapdeck("tap", "open", "--source", "any", "--layout", "stereo")
     assert done.exit_code == 0
@@ -58,7 +66,8 @@ def test_open_stereo_says_where_to_send_each_party(tapdeck: Tapdeck) -> None:
     ("words", "said"),
     [
         ((), "source: expected"),
-        (("--source", "any", "--codec", "OPUS"), 'codec "OPUS": this version does not have it yet'),
+        (("--source", "any", "--payload-type", "100"), "it is OPUS' to have another"),
+        (("--source", "any", "--codec", "OPUS", "--payload-type", "101"), "telephone events"),
         (("--source", "any", "--device", "ws"), 'device "ws"'),
         (("--source", "any", "--label", "standin=refuse"), "no space; make some"),
     ],

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from receiver.media.block import ABSENT
 from receiver.media.columns import STATISTICS, Policy, TapState
 from receiver.media.drain import Cut, Drain
+from receiver.media.packets import DENSITY
 from receiver.media.pipeline import Datagrams, Pipeline
 from receiver.media.sources import News, Source
-from receiver.media.state import Columns, Shape, State
+from receiver.media.state import PACKED, Columns, Shape, State
 from receiver.wire import g711, rtp
 from receiver.wire.rtp import Verdict
 
@@ -124,14 +125,15 @@ class Rig:
         patches: int | None = None,
         strict: bool = True,
     ) -> None:
-        shape = Shape.of(taps, window, 4_096)
+        shape = Shape.of(taps, window, 4_096)._replace(density=DENSITY)
         self.shape = shape if patches is None else shape._replace(patches=patches)
         self.memory = np.zeros(State.needed(self.shape)[0], np.uint8)
         self.state = State(self.memory, self.shape)
-        self.state.allocated[:] = 1
+        self.state.allocated[:] = PACKED
         self.pipeline = Pipeline(self.state, HORIZON, rtp.payload_kinds(), list(allow))
         self.drains = Drain(self.state, self.pipeline.timeline, HORIZON)
         self.parts: dict[int, Part] = {}
+        self.parcels: dict[int, dict[int, bytes]] = {}
         self.further: dict[tuple[int, int], Part] = {}  # rule A12: by tap and number
         self.queue: list[Cut | tuple[int, int, NDArray[np.int16], int]] = []
         self.patched = 0
@@ -145,6 +147,7 @@ class Rig:
         announced: Source = HOME,
         now_ns: int = START,
         held: bool = False,
+        opus: int = 0,
     ) -> None:
         """As `Taps.open` does it."""
         self.state.wipe("taps", tap)
@@ -153,9 +156,12 @@ class Rig:
         record["stream"], record["row"] = -1, tap
         record["state"] = TapState.HELD if held else TapState.OPEN
         record["answered_ns"] = record["ticked_ns"] = now_ns
+        record["opus"] = opus
+        self.state.now.world["opus"] += opus > 0
         self.pipeline.joining.give_row(tap, tap)
         self.commit()
         self.parts[tap] = Part()
+        self.parcels[tap] = {}
 
     def commit(self) -> None:
         """End the turn; a write to ``now`` without ``touch`` shows here."""
@@ -198,6 +204,8 @@ class Rig:
                 part = self.part(item.tap, int(self.state.live.rows["further"][item.row]))
                 for block in item.blocks:
                     part.write(block.frame, block.samples)
+                if item.parcel is not None:
+                    self.parcels[item.tap] |= zip(item.parcel.frames, item.parcel.packets, strict=True)
                 self.state.written[item.row] = item.upto
             else:
                 tap, frame, samples, further = item

@@ -36,6 +36,7 @@ def test_no_object_of_the_room_keeps_what_must_survive() -> None:
         "_journal", "_clock", "_joining", "_kinds", "_networks", "_wait_ns", "news", "horizon", "window", "_flat",
         "_pitch", "_absence", "holes", "keys", "pacing", "_pacing", "_mask_dtmf", "_turn", "_tap_of",
         "_free", "_spare", "_written", "reporting", "_census", "_beside", "unknown", "secured", "_keys", "pauses",
+        "packets",
     }  # fmt: skip
     parts = (pipeline, pipeline.timeline, pipeline.journal, pipeline.streams, pipeline.clock, pipeline.joining)
     more: list[Any] = [pipeline.clock.holes, pipeline.clock.pacing, pipeline.joining.keys, pipeline.joining.census]
@@ -44,3 +45,4 @@ def test_no_object_of_the_room_keeps_what_must_survive() -> None:
     assert set(vars(pipeline.secured)) == {"_state", "_openers", "_wary", "_any", "_rows"}
     for part in (*parts, pipeline.sources, pipeline.sources._beside, *more):
         assert set(vars(part)) <= allowed, type(part).__name__
+    assert set(vars(pipeline.timeline.packets)) <= allowed

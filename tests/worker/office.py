@@ -215,6 +215,7 @@ class Office:
         """Let the threads go; what the memory and the disk hold stays."""
         self.worker.ears.stop()
         await self.worker.errands.idle(BOUND_S)
+        await self.worker.decoding.close()
         await asyncio.to_thread(self.worker.commit.close)
         self.worker.shelf.writer.close()
         for slot in self.worker.intake.everyone().tolist():

@@ -140,3 +140,20 @@ def test_a15_a12_channels_of_one_tap_have_clocks_of_their_own() -> None:
         made_draft(channels=(Channel(),) * 2), [notes.tobytes() + b"torn", other.tobytes()], [0, 1, 2]
     )
     assert [[(it.ssrc, len(it.points)) for it in mine] for mine in again.paces] == [[(7, 1)], [(9, 1)], [(8, 2)]]
+
+
+def test_a15_a_clock_of_48_khz_is_read_as_one() -> None:
+    """Opus: rows count in 1/8000 s, parts and timestamps in 1/48000 s."""
+    paced = [note(NoteKind.PACE, ssrc=7, frame=80_008 * k, arrival_ns=10 * SECOND * k + 1) for k in range(40)]
+    reports = [
+        note(NoteKind.REPORT, ssrc=7, timestamp=0, wall_ns=NOON_NS),
+        note(NoteKind.REPORT, ssrc=7, timestamp=400 * 48_000, wall_ns=NOON_NS + 400 * SECOND, frames=2),
+    ]
+    notes = story.in_the_part(np.concatenate([note(NoteKind.EPOCH, ssrc=7, arrival_ns=1), *paced, *reports]), 6)
+    stream = np.zeros((), STREAM)
+    stream["ssrc"], stream["pace_frame"], stream["pace_arrival_ns"] = 7, 80_008 * 40, 400 * SECOND + 1
+    [pace] = clocks.by_channel([0], [notes], [[stream]], 6)[0]
+    assert pace.points[-1].tolist() == [480_048 * 40, 400 * SECOND + 1]
+    told = clocks.of_stream(7, [pace], notes, (), 6)
+    assert told["drift_ppm"] == 100.0
+    assert (told["sender_reports"].count, told["sender_reports"].clock_ppm) == (2, 0)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from receiver.media.state import LayoutError, Shape, State
+from receiver.media.packets import DENSITY
+from receiver.media.state import PACKED, SOUND, LayoutError, Shape, State
 from receiver.net.slab import open_slab, slab_octets
-from receiver.worker.memory import SLAB_ROWS, Memory, choose
+from receiver.worker.memory import SLAB_ROWS, SPARE_PACKED, Memory, choose
 
 
 def test_a_fresh_memory_is_laid_out_once_and_found_again(memory: int) -> None:
@@ -42,7 +43,7 @@ def test_k1_all_that_the_kernel_writes_into_has_its_pages_before_the_first_recei
 
 
 def test_a_worker_that_died_before_it_had_laid_out_leaves_a_fresh_memory(memory: int) -> None:
-    octets, before_ring = State.needed(Shape.of(4, 28_000, slab_octets(SLAB_ROWS)))
+    octets, before_ring = State.needed(Shape.of(4, 28_000, slab_octets(SLAB_ROWS))._replace(density=DENSITY))
     os.ftruncate(memory, octets)
     os.posix_fallocate(memory, 0, before_ring)
     assert Memory(memory, 4, 28_000).fresh
@@ -151,3 +152,18 @@ def test_too_little_memory_for_spare_rows_is_said_and_raises_nothing(
     before = int(np.count_nonzero(one.state.allocated))
     one.keep_spare(before + 10)
     assert np.count_nonzero(one.state.allocated) == before
+
+
+def test_rows_of_packets_take_their_memory_only_for_taps_of_opus(memory: int) -> None:
+    one = Memory(memory, 4, 28_000)
+    before = os.fstat(memory).st_blocks
+    one.allocate(0)
+    plain = os.fstat(memory).st_blocks - before
+    one.allocate(1, packed=True)
+    both = os.fstat(memory).st_blocks - before - plain
+    assert plain * 512 == one.state.ring_extent(0)[1]
+    assert both * 512 == one.state.ring_extent(1)[1] + one.state.packed_extent(1)[1]
+    assert one.state.allocated[:2].tolist() == [SOUND, PACKED]
+    one.allocate(0, packed=True)
+    one.keep_spare_packed()
+    assert np.count_nonzero(one.state.allocated == PACKED) == SPARE_PACKED, "those that are there are counted"

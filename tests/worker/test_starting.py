@@ -101,7 +101,7 @@ async def test_more_taps_than_rows_are_refused_not_given_a_row_of_somebody_else(
     tmp_path: Path, memory: int, call: Call
 ) -> None:
     async with office(tmp_path, memory, taps=2) as one:
-        one.worker.desk._starting._taps.free_row = lambda but=(), sparing=True: -1  # type: ignore[method-assign]
+        one.worker.desk._starting._taps.free_row = lambda but=(), sparing=True, packed=False: -1  # type: ignore[method-assign]
         line = call(0)
         one.take(line.order, line.door.fileno())
         await until(lambda: one.heard(link.Refused))

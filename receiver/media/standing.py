@@ -1,0 +1,56 @@
+"""Where taps, sources and streams stand: the words of `receiver.media.columns` for single octets. A number stays."""
+
+from enum import IntEnum
+
+
+class TapState(IntEnum):
+    """Where a tap stands in the worker. HELD: bound, not read until the relay's answer is there (rule B1)."""
+
+    FREE = 0
+    OPEN = 1
+    HELD = 2
+    CLOSING = 3
+    FINISHED = 4
+
+
+class Policy(IntEnum):
+    """``[media].source``: who may be heard at a tap (rule B2)."""
+
+    ANNOUNCED = 0
+    EXACT = 1
+    ADDRESS = 2
+    ALLOW_LIST = 3
+    ANY = 4
+
+
+class Trust(IntEnum):
+    """How a source was admitted, least first."""
+
+    NONE = 0
+    UNANNOUNCED = 1
+    UNVERIFIED = 2
+    ALLOW_LIST = 3
+    ADDRESS = 4
+    ANNOUNCED = 5
+    SRTP = 6
+
+
+class Role(IntEnum):
+    """A stream's part in its tap. PAST: another stream took over; late packets of it are still placed."""
+
+    FREE = 0
+    PROBATION = 1
+    LIVE = 2
+    PAST = 3
+
+
+class Flaw(IntEnum):
+    """Why a tap cannot be ``complete`` (bits of the column ``flaws``)."""
+
+    SET_ASIDE = 1
+    CONFLICT = 2
+    UNANNOUNCED = 4
+    LATE_LOST = 8
+    NO_ROOM = 16
+    NOTES_LOST = 32
+    KEY_LOST = 256
