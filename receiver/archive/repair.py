@@ -37,7 +37,8 @@ from receiver.archive.sidecar import (
 
 
 class Described(NamedTuple):
-    """What a worker's notes tell of a recording, in frames of the part axes. ``pauses`` are those of the first tap."""
+    """What a worker's notes tell of a recording, in frames of the part axes. ``pauses`` are told in those of channel
+    ``pauses_of``."""
 
     channels: tuple[Channel, ...]
     pauses: tuple[Paused, ...] = ()
@@ -45,6 +46,7 @@ class Described(NamedTuple):
     dtmf: tuple[Digit, ...] = ()
     noise: tuple[Noise, ...] = ()
     paces: Paces = ()
+    pauses_of: int = 0
 
 
 Describe = Callable[[Draft, Sequence[bytes], Sequence[int]], Described]
@@ -130,7 +132,8 @@ class _Repair:
         if anchors:
             anchor = 0, min((each for each in anchors if each is not None), default=None)
         stretches = [*known.stretches, *self._cut_off(parts, frames)]
-        told = [*stretches, *pauses.stretches(known.pauses, max(frames))]
+        paused = pauses.stretches(known.pauses, max(frames))
+        told = [*stretches, *(it._replace(channel=known.pauses_of) for it in paused)]
         roll_rest(self._files, draft, parts, *anchor, told, self._believed, anchors, known.paces)
         return finish(
             self._files,
@@ -148,6 +151,7 @@ class _Repair:
                 dtmf=known.dtmf,
                 noise=known.noise,
                 pauses=known.pauses,
+                pauses_of=known.pauses_of,
                 faults=tuple(self._faults(parts, frames)),
                 anchors=anchors,
                 paces=known.paces,

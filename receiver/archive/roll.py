@@ -159,7 +159,7 @@ def roll(
         trusted = each if believed is None else believed
         before = earlier.upto if earlier else None
         lanes = lay(files, parts, each, trusted, paces, anchors, draft.sample_rate, before)
-        upto = axes.reach(each, lanes)
+        upto = max(axes.reach(each, lanes), before or 0)  # the last one may end where it begins
         begins = earlier.begins if earlier and isinstance(earlier.begins, int) else None
         gone = earlier.left_out if earlier else ()
         sound = sound_of(files, draft, parts, lanes, upto, trusted, stretches, begins, behind, gone)

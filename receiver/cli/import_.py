@@ -71,7 +71,9 @@ def _options(config: Path | None, silence_s: float) -> "Options":
 
     settings = settings_of(config)
     kinds = rtp.payload_kinds(settings.media.events_payload_type)
-    return Options(settings.storage.name, settings.media.horizon, round(silence_s * 1e9), kinds)
+    return Options(
+        settings.storage.name, settings.media.horizon, round(silence_s * 1e9), kinds, mask_dtmf=settings.taps.mask_dtmf
+    )
 
 
 def _run(file: Path, files: "Files", options: "Options") -> "Imported":

@@ -68,10 +68,10 @@ class Booking:
 
     def repaired(self, taps: Iterable[Tap], sidecars: Iterable[bytes]) -> None:
         """Of taps that were to go on nothing was left but their parts: rule C5 has ended them (rule D7)."""
-        mine = {tap.recording_id: tap for tap in taps}
-        for sidecar in sidecars:
-            tap = mine.get(read_summary(sidecar).recording_id)
-            if tap is not None:
+        found = {read_summary(sidecar).recording_id: sidecar for sidecar in sidecars}
+        for tap in taps:  # a recording may be of two
+            sidecar = found.get(tap.recording_id)
+            if sidecar is not None:
                 self.published(tap, sidecar)
 
     def abandon(self) -> None:

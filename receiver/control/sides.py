@@ -59,6 +59,11 @@ def closing(tap: Tap) -> link.Close:
                       side.problem.hint))
         for side in ended if heard and side.ending == Ending.REFUSED and side.problem
     ]  # fmt: skip
+    faults += [
+        _told(Problem("socket_lost", f"The socket of {side.wish.direction} was lost in a restart, and what came then.",
+                      "See FileDescriptorStoreMax of the unit."))
+        for side in tap.sides if side.socket_lost
+    ]  # fmt: skip
     return link.Close(
         last.slot, last.recording_id, last.ending or Ending.STOPPED, _told(problem) if problem else None, faults
     )

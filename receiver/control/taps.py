@@ -213,6 +213,7 @@ class Tap:
     outcome: str | None = None
     problem: Problem | None = None
     channel: int = 0  # of the recording
+    socket_lost: bool = False  # between the daemon before us and us
     sides: tuple["Tap", ...] = field(default=(), compare=False, repr=False)  # all of a stereo recording, itself too
 
     @property

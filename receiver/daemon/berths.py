@@ -59,6 +59,23 @@ class Berths:
         self._door.expect_again(tap.uri_digest, tap.wish.law, pair.writer)
         return self._before(pair, self._door, None, tap.uri_digest)
 
+    def bind_again(self, tap: Tap) -> Berth:
+        """Its port, of which the socket was not kept: what came meanwhile is lost, what comes is not.
+
+        Raises ``ValueError`` and ``OSError`` where that cannot be.
+        """
+        if tap.wish.device == "ws":
+            raise ValueError("a pair of sockets cannot be bound again")
+        port = self._ports.fixed(tap.port)
+        try:
+            self._keep(port, tap.wish.key)
+        except OSError:
+            self._ports.give_back(port)
+            raise
+        tap.socket_lost = True
+        log.error("a tap's socket was not kept, its port is bound anew", tap=tap.id, port=tap.port)
+        return self._at(port)._replace(key=tap.wish.key)
+
     def cool(self, left_s: Mapping[int, float]) -> None:
         """Ports of earlier processes' taps cool down here, too (rule A16): somebody may still send there."""
         self._ports.cool(left_s)

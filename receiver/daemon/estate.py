@@ -22,6 +22,7 @@ from receiver.control.roster import Roster
 from receiver.control.taps import Limits, Tap
 from receiver.daemon import sealed
 from receiver.daemon.berths import Berths, name_of
+from receiver.keys import Key
 from receiver.ledger.rows import TapRow
 from receiver.watch.manager import Manager
 
@@ -55,21 +56,29 @@ class Estate:
         self._memories(worker).keep(descriptor)
 
     def taps_of(self, rows: Sequence[TapRow], limits: Limits) -> list[Tap]:
-        """The taps that live: those of the ledger's open rows that there are sockets for."""
+        """The taps that live: those of the ledger's open rows that there are sockets for. And, behind these, those
+        whose recording has another tap that lives: the worker must know all of it, or what lies in spool of them is
+        nobody's."""
         now_ns, unix_ns = time.monotonic_ns(), time.time_ns()
-        taps = (tap_of(row, limits, now_ns, unix_ns) for row in rows)
-        return [tap for tap in taps if tap is not None and name_of(tap) in self._left]
+        taps = [tap for row in rows if (tap := tap_of(row, limits, now_ns, unix_ns)) is not None]
+        there = [tap for tap in taps if name_of(tap) in self._left]
+        living = {tap.recording_id for tap in there}
+        return there + [tap for tap in taps if tap not in there and tap.recording_id in living]
 
     def take_up(self, taps: Sequence[Tap], berths: Berths, roster: Roster) -> None:
         """Give each its sockets back and let it go on; throw away what is nobody's."""
+        keys: dict[str, Key | None] = {}  # a recording has one
         for tap in taps:
+            tap.wish = tap.wish._replace(key=keys.get(tap.recording_id))
             try:
-                berth = berths.take_again(tap, self._left.pop(name_of(tap)))
+                kept = self._left.pop(name_of(tap), None)
+                berth = berths.bind_again(tap) if kept is None else berths.take_again(tap, kept)
             except (OSError, ValueError) as error:
                 log.error("a tap cannot go on", tap=tap.id, port=tap.port, error=str(error))
                 self.manager.remove(name_of(tap))
                 continue
             tap.wish = tap.wish._replace(key=berth.key)
+            keys.setdefault(tap.recording_id, berth.key)
             roster.resume(tap, berth)
         if taps:
             log.info("taps of the process before go on", taps=len(taps))

@@ -48,13 +48,14 @@ UNVERIFIED: Final = "unverified"
 @dataclass(frozen=True)
 class Options:
     """How to import. ``silence_ns``: a stream that nothing comes of for so long is over. ``name``: as
-    ``[storage].name``; ``horizon`` in samples."""
+    ``[storage].name``; ``horizon`` in samples; ``mask_dtmf``: as ``[taps].mask_dtmf``."""
 
     name: str
     horizon: int
     silence_ns: int
     kinds: NDArray[np.uint8] = field(default_factory=rtp.payload_kinds)
     piece: int = PIECE
+    mask_dtmf: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class _Course:
     ) -> None:
         self._options, self._flows, self._end_ns, self._told = options, flows, end_ns, told
         slots = _places(min(len(wanted), MOST_AT_ONCE))
-        self._engine = Engine(files, slots, options.horizon, options.kinds)
+        self._engine = Engine(files, slots, options.horizon, options.kinds, options.mask_dtmf)
         self._free = list(range(slots))[::-1]
         self._going: dict[int, _Going] = {}
         self._wanted = np.zeros(len(flows.flows) + 1, np.bool_)  # the last one: no flow

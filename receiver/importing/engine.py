@@ -48,13 +48,15 @@ class _Open:
 class Engine:
     """So many taps at a time. Slots are 0..``slots`` − 1; the caller says which one a datagram is for."""
 
-    def __init__(self, files: Files, slots: int, horizon: int, kinds: NDArray[np.uint8]) -> None:
+    def __init__(
+        self, files: Files, slots: int, horizon: int, kinds: NDArray[np.uint8], mask_dtmf: bool = False
+    ) -> None:
         # Rows of candidates (rule A3) come on top: a tap is refused its row as long as they hold too many
         shape = Shape.of(slots + max(64, slots // 4), min(max(RINGS // (2 * slots), WINDOWS[0]), WINDOWS[1]), 0)
         shape = shape._replace(patches=max(shape.patches, PATCHES))
         self._state = State(mmap.mmap(-1, State.needed(shape)[0]), shape)  # what is not used costs nothing
         self._state.allocated[:] = 1
-        self._pipeline = Pipeline(self._state, horizon, kinds, [])
+        self._pipeline = Pipeline(self._state, horizon, kinds, [], mask_dtmf)
         self._drain = Drain(self._state, self._pipeline.timeline, horizon)
         self._taps = Taps(self._state, self._pipeline.joining)
         self._files, self._horizon = files, horizon

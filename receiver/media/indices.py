@@ -104,8 +104,16 @@ class Indices:
         return place
 
     def settle(self, ssrc: int, place: Place) -> None:
-        """Something came of a new one: it gets a free place, or that of the one who was silent for the longest."""
+        """Something came of a new one: it gets a free place, or that of the one who was silent for the longest.
+
+        Where all are alive (rule A12: so many have a channel each) none gives way, and nothing is remembered of this
+        one: whose index is forgotten is not heard any more once it is beyond its first circle.
+        """
+        for known in self._places.values():
+            self._heard_ns[known.number] = known.heard_ns
         number = min(range(len(self._heard_ns)), key=self._heard_ns.__getitem__)
+        if self._heard_ns[number] and place.heard_ns - self._heard_ns[number] < MOVED_NS:
+            return
         for other in [other for other, taken in self._number.items() if taken == number]:
             del self._number[other]
             self._places.pop(other, None)

@@ -142,18 +142,20 @@ class Pauses:
             start, stop = self._clock.expected(stream, at_ns), int(rows["edge"][row])
             if streams["envelope"][stream].min() == FAR:
                 start = int(rows["playout"][row])  # no speech of it is in its place yet, or its clock began anew
-            if row == self._state.now.taps["row"][tap]:
+            if row == self._state.now.taps["row"][tap] or rows["further"][row]:
                 self._erase_written(tap, row, max(start, 0), min(stop, int(rows["playout"][row])))
             self._timeline.erase(row, max(start, int(self._state.cleared[row])), stop)
 
     def _erase_written(self, tap: int, row: int, start: int, stop: int) -> None:
-        """Through the patch log (rule K6), one run of frames after the other."""
+        """Through the patch log (rule K6), one run of frames after the other; each row into its own part."""
+        now, further = self._state.now, int(self._state.now.rows["further"][row])
+        begun = int(now.rows["segment_frame"][row] if further else now.taps["segment_frame"][tap])
         while start < stop:
             frame, length = self._timeline.frame(row, start), min(stop - start, LONGEST_PACKET)
             while self._timeline.frame(row, start + length - 1) - frame >= length:  # a splice lies between
                 length //= 2
-            if frame >= self._state.now.taps["segment_frame"][tap]:
-                self._journal.patch(tap, frame, np.full(length, ABSENT, np.int16))
+            if frame >= begun:
+                self._journal.patch(tap, frame, np.full(length, ABSENT, np.int16), further)
             start += length
 
     def _note(self, tap: int, aside: Any, pause: int) -> None:

@@ -114,7 +114,7 @@ class Closing:
             for picture, each in zip(pictures, shelved, strict=True)
         ]
         told = [(k, story.own(notes[side], further)) for k, (side, further) in enumerate(self._whose(end))]
-        heard = next((k for k, picture in enumerate(pictures) if picture.tap["first_ns"]), 0)
+        heard = interludes.teller(end.anchors[: len(pictures)])
         heard_ns = [int(picture.tap["first_wall_ns"]) for picture in pictures if picture.tap["first_ns"]]
         faults = (story.faults(picture, len(mine)) for picture, mine in zip(pictures, notes, strict=True))
         facts = finishing.Facts(

@@ -32,11 +32,25 @@ def pauses(notes: Records, turns: int = 0, aside: Any = None, ticks: int = 1) ->
     return tuple(found[number] for number in sorted(found))
 
 
+def teller(anchors: Sequence[int | None]) -> int:
+    """Which of a recording's taps tells its pauses: all are paused at once, and the one that was heard first knows in
+    frames of all of them. ``anchors`` are when the first speech of each came."""
+    heard = [(moment, number) for number, moment in enumerate(anchors) if moment is not None]
+    return min(heard, default=(0, 0))[1]
+
+
 def described(draft: Draft, octets: Sequence[bytes], channels: Sequence[int]) -> Described:
     """Rule C5; ``octets`` are the notes of its taps as they lie in spool, ``channels`` those of its parts."""
-    return story.described(draft, octets, channels)._replace(pauses=pauses(
-        story.in_the_part(story.read(octets[0]), draft.sample_rate // CLOCK_RATE)
-    ))
+    notes = [story.read(told) for told in octets][: max(1, sum(c < len(octets) for c in channels))]
+    of = teller([_heard_wall_ns(each) for each in notes])
+    told = pauses(story.in_the_part(notes[of], draft.sample_rate // CLOCK_RATE))
+    return story.described(draft, octets, channels)._replace(pauses=told, pauses_of=of)
+
+
+def _heard_wall_ns(notes: Records) -> int | None:
+    """When the first speech of a tap came, as far as its notes tell."""
+    told = [int(note["wall_ns"]) for note in notes if note["kind"] == NoteKind.EPOCH and note["channel"] == 0]
+    return min(told, default=None)
 
 
 def _known(aside: Any, number: int, ticks: int) -> Paused:

@@ -85,6 +85,7 @@ class Keeping:
             self._pipeline.sources.conclude(slot, now_ns, wall_ns)
         self._state.commit()
         self._queue(self._drain.hand_on(slots, now_ns, ending=True))
+        self._state.commit()  # what the shelf had to say of it
         self._shelf.write_logs()
 
     def review(self, now_ns: int, wall_ns: int) -> None:

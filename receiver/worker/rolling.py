@@ -10,7 +10,7 @@ from receiver.archive import roll as rolls
 from receiver.archive.files import Files
 from receiver.archive.gaps import Stretch
 from receiver.archive.names import PartKey
-from receiver.archive.sidecar import Draft
+from receiver.archive.sidecar import Draft, Reason
 from receiver.media.columns import TapState
 from receiver.media.cutting import SETTLED_NS
 from receiver.media.state import Records, State
@@ -67,13 +67,21 @@ class Rolling:
         while len(rows) > 1 and not all(map(self._has_passed, rows, ends)):  # noqa: ASYNC110  # of columns
             await asyncio.sleep(LOOK_AGAIN_S)
         anchors, counts = story.anchors(self._state, rows), self._state.live.taps["notes"][slots].tolist()
+        reached = [
+            min(max(self._reached(row), key.first_frame), end)
+            for row, key, end in zip(rows, before, ends, strict=True)
+        ]  # fmt: skip
         self._shelf.write_logs()
         await self._shelf.behind()
         ticks = scale(self._state.live.taps[slots[0]])
-        stretches: list[Stretch] = []
-        noted: dict[int, Records] = {}
+        stretches = [  # one that fell silent was cut where the others were: nothing of it was to be written there
+            Stretch(frame, end - frame, number, Reason.NOT_SENT)
+            for number, (frame, end) in enumerate(zip(reached, ends, strict=True)) if frame < end
+        ]  # fmt: skip
         numbers = {key.channel: number for number, key in enumerate(before)}
+        noted: dict[int, Records] = {}
         live = self._state.live
+        teller = shelved[interludes.teller(anchors[: len(slots)])]
         for slot, each, count in zip(slots, shelved, counts, strict=True):
             notes = await self._errands.insist(
                 "notes", read_notes, self._files, draft.recording_id, count, each.part.channel
@@ -82,15 +90,21 @@ class Rolling:
             stretches += voices.stretches(notes, each, numbers)
             noted[each.part.channel] = notes
             number = numbers[each.part.channel]
-            if each is shelved[0] or anchors[0] is None:  # all taps are paused at once
+            if each is teller:
                 known = interludes.pauses(notes, int(live.taps["turns"][slot]), live.taps_aside[slot], ticks)
                 stretches += [it._replace(channel=number) for it in pauses.stretches(known, ends[number])]
         await self._errands.insist(
             "roll", rolls.roll, self._files, draft, before, ends, self._horizon * ticks, story.earliest(anchors),
-            stretches, None, anchors, by_channel(list(numbers), noted),
+            stretches, reached, anchors, by_channel(list(numbers), noted),
         )  # fmt: skip
         for each in shelved:
             self._shelf.close_before(each)
+
+    def _reached(self, row: int) -> int:
+        """One past the last frame that was handed on, in the part."""
+        record = self._state.live.rows[row]
+        last = self._timeline.frame(row, int(record["playout"]) - 1)
+        return (last + 1) * scale(self._state.live.taps[int(record["tap"])])
 
     def _has_passed(self, row: int, frame: int) -> bool:
         """Whether all that lies before a frame was handed on: a channel is cut where the others were, ahead of what it
@@ -100,7 +114,8 @@ class Rolling:
         heard_ns = live.streams["heard_ns"][record["stream"]] if record["further"] else tap["heard_ns"]
         playout = self._timeline.frame(row, int(record["playout"])) * scale(tap)
         silent = time.monotonic_ns() - int(heard_ns) > SETTLED_NS
-        return playout >= frame or silent or tap["state"] in (TapState.CLOSING, TapState.FINISHED)
+        over = silent or tap["state"] in (TapState.CLOSING, TapState.FINISHED)
+        return playout >= frame or (over and bool(record["playout"] >= record["edge"]))  # its last drain may still come
 
 
 def _before(present: PartKey, before: PartKey | None) -> PartKey:

@@ -14,8 +14,8 @@ from receiver.archive.gaps import Stretch
 from receiver.archive.names import MOST_TAPS, PartKey
 from receiver.archive.part import Growing, Notes, Part
 from receiver.archive.writer import Call, Write, Writer
-from receiver.media.block import Block
-from receiver.media.columns import NOTE
+from receiver.media.block import ABSENT, Block
+from receiver.media.columns import NOTE, Flaw
 from receiver.media.drain import Cut
 from receiver.media.journal import Journal
 from receiver.media.state import Records, State
@@ -212,6 +212,8 @@ class Shelf:
             return self.decoding.feed(cut, shelved)
         strand = self.strand(cut.tap, cut.row)
         pieces = [piece for block in cut.blocks for piece in strand.pieces(block)]
+        if any(strand.part_of(piece.frame) is None and (piece.samples != ABSENT).any() for piece in pieces):
+            self._lose(cut.tap)
         if not pieces:
             self._skip(self._state.written, cut.row, cut.upto)
         for number, piece in enumerate(pieces, 1):
@@ -275,6 +277,11 @@ class Shelf:
             self._skip(*cursor)
         else:
             self.writer.put(Write(part, part.octet_of(frame), (samples,), *cursor))
+
+    def _lose(self, tap: int) -> None:
+        """Sound of a segment that is published, later than its stream was thought silent (rule C7): it is said."""
+        self._state.touch("taps", tap)
+        self._state.now.taps["flaws"][tap] |= Flaw.LATE_LOST
 
     def _skip(self, cursor: NDArray[np.int64], index: int, upto: int) -> None:
         """Something of what is published: nothing is written, but the cursor passes it in its turn."""

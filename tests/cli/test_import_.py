@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import wave
@@ -219,3 +220,23 @@ def test_it_loads_neither_the_network_nor_the_control_side() -> None:
     assert not {"asyncio", "aiohttp", "sqlite3", "receiver.net", "receiver.link"} & set(loaded)
 
 
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a8_masked_keys_are_told_by_no_import_either(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], masked: bool
+) -> None:
+    speech = sent(Plan((Caller(1, seconds=2),)))
+    key = [
+        one._replace(payload=of_type(101, one).payload[:12] + struct.pack("!BBH", 5, 0x8A, 160 * k))
+        for k, one in enumerate(speech[50:51] * 3, 1)
+    ]  # fmt: skip
+    frames = [(one.stamp_ns, framed(101, packet(one))) for one in [*speech[:50], *key, *speech[51:]]]
+    (tmp_path / "keys.pcap").write_bytes(pcap(frames))
+    (tmp_path / "c.toml").write_text(f"[taps]\nmask_dtmf = {str(masked).lower()}\n")
+    into = tmp_path / "into"
+    asked = ("import", str(tmp_path / "keys.pcap"), "--into", str(into), "--config", str(tmp_path / "c.toml"))
+    assert run(*asked) == 0
+    capsys.readouterr()
+    [told] = (into / "ready").glob("*.json")
+    assert [digit["digit"] for digit in json.loads(told.read_bytes())["dtmf"]] == ([] if masked else ["5"])

@@ -173,3 +173,14 @@ async def test_both_go_on_under_the_next_daemon_in_one_worker(world: World, tmp_
     assert [order.channels for order, _ in after.roster.belongings(speak.worker)] == [2, 2]  # type: ignore[union-attr]
     await after.over()
     await asyncio.sleep(0)
+
+
+async def test_c5_two_of_whom_only_parts_were_left_are_both_booked(world: World) -> None:
+    both = await two(world)
+    channels = [{"party": tap.wish.direction, "tap_id": tap.id} for tap in both]
+    world.roster.hear(0, link.Repaired([sidecar(both[0], "degraded", "recovered", channels=channels)]))
+    for tap in both:
+        await world.roster.until(tap, FINAL, 1)
+        assert (state_of(tap), tap.ending) == (State.FINISHED, Ending.RECOVERED)
+    assert world.roster.living() == []
+    assert sorted(world.given_back) == sorted(tap.port for tap in both)

@@ -15,6 +15,7 @@ from receiver.control.taps import State, Tap, Wish
 from receiver.control.wsdevice import WsDoor
 from receiver.daemon.berths import Berths
 from receiver.daemon.estate import Estate
+from receiver.keys import Key
 from receiver.ledger.rows import TapRow
 from receiver.net.pair import open_pair
 from receiver.net.ports import Ports
@@ -224,3 +225,37 @@ async def test_p3_a_memory_that_is_kept_already_is_not_let_go_to_be_kept_again(s
     estate.keep_memory(0, estate.memories(1)[0][0])
     assert service.take().said == []
     os.close(memory)
+
+
+async def test_d7_of_two_sides_the_one_whose_socket_is_lost_is_bound_anew_with_the_recordings_key(
+    tmp_path: Path, service: Service, door: WsDoor
+) -> None:
+    key = Key("AES_CM_128_HMAC_SHA1_80", bytes(range(30)))
+    wish = WISH._replace(layout="stereo", suite=key.suite, key=key)
+    before = Berths(pool(), None, service.manager())
+    speak, listen = before.take(wish), before.take(wish)
+    service.take()
+    left = {str(listen.number): [os.dup(number) for number in service.kept[str(listen.number)]]}
+    speak.release()
+    service.take()
+    estate = Estate(service.manager(), left)
+    rows = [
+        orders.row(
+            Tap(f"tap-{channel}", "r-1", 0, channel, berth.number, wish._replace(direction=party), LIMITS, NOON, 0,
+                state=State.RECEIVING, durable=True, receiving_unix_ns=NOON, channel=channel), "127.0.0.1",
+        )
+        for channel, (party, berth) in enumerate((("speak", speak), ("listen", listen)))
+    ]  # fmt: skip
+    world = World(tmp_path)
+    estate.take_up(estate.taps_of(rows, LIMITS), Berths(pool(), door, estate.manager), world.roster)
+    told = [message for message, _ in world.roster.belongings(0) if isinstance(message, link.Open)]
+    assert {(order.channel, order.channels, order.port) for order in told} == {
+        (0, 2, speak.number), (1, 2, listen.number),
+    }  # fmt: skip
+    assert all(order.key == key for order in told)
+    assert len(service.take().kept[str(speak.number)]) == 2, "the socket, and the key beside it"
+    world.roster.stop(world.roster.living()[0])
+    [close] = world.orders(link.Close)
+    assert [fault["code"] for fault in close.faults] == ["socket_lost"]
+    listen.release()
+    await world.over()

@@ -91,7 +91,7 @@ def test_the_most_silent_gives_way() -> None:
         indices = Indices(record)
         place = indices.of(ssrc)
         new = place.index < 0
-        place.take(at_ns, HERE, at_ns)
+        place.take(at_ns, HERE, at_ns * MOVED_NS)
         if new:
             indices.settle(ssrc, place)
         indices.keep()
@@ -106,7 +106,7 @@ def test_a_new_one_that_takes_a_place_in_the_same_turn_is_written_there() -> Non
     indices = Indices(record)
     for ssrc in range(20, 28):
         place = indices.of(ssrc)
-        place.take(ssrc, HERE, ssrc)
+        place.take(ssrc, HERE, ssrc * MOVED_NS)
         indices.settle(ssrc, place)
     indices.keep()
     assert sorted(zip(record["ssrc"].tolist(), record["index"].tolist(), strict=True)) == [

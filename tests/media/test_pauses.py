@@ -193,3 +193,15 @@ def test_every_pause_leaves_notes_also_one_whose_column_another_has_now() -> Non
     for pause in range(PAUSES + 1):
         assert (NoteKind.PAUSE, pause) in told
         assert (NoteKind.RESUME, pause) in told
+
+
+def test_a12_what_was_read_before_the_order_came_is_erased_from_every_part() -> None:
+    rig = Rig()
+    rig.open()
+    one, two = talk(300), talk(300, ssrc=8, seed=2, timestamp=1 << 30)
+    rig.run(one[:200] + two[:200], finish=False)
+    rig.drain(two[199].arrival_ns)  # all but a horizon is in the parts
+    turn(rig, one[100].arrival_ns)
+    rig.run(one[200:] + two[200:])
+    assert rig.parts[0].present() == truth(one[:100], 5_000)
+    assert rig.further[0, 1].present() == truth(two[:100], 1 << 30)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from receiver.media.columns import Policy, Trust
+from receiver.media.columns import CONTEXT_SOURCES, Policy, Trust
 from receiver.media.pipeline import Datagrams, Pipeline
 from receiver.media.secured import Key
 from receiver.wire.rtp import Verdict
@@ -247,6 +247,26 @@ def test_ssrcs_beyond_those_that_are_remembered_take_the_place_of_the_most_silen
     indices = rig.state.live.contexts["indices"][0]
     assert sorted(indices["ssrc"].tolist()) == [105, 106, 107, 108]
     assert (indices["index"] == 102).all()
+
+
+def test_a12_one_more_ssrc_than_can_be_remembered_costs_none_of_the_live_ones_its_sound() -> None:
+    key, rig, plain = key_of(), rig_with(key_of()), Rig()
+    plain.open()
+    many, apart = 1_300, 4 * MS
+    sent = [
+        packet for k in range(CONTEXT_SOURCES)
+        for packet in talk(many, START + k * apart, ssrc=8 + k, timestamp=1 << 20 + k, sequence=(1 << 16) - 100)
+    ]  # fmt: skip
+    sent += talk(20, START + (many - 80) * 20 * MS + 19 * MS, ssrc=99, timestamp=1 << 27, sequence=50)
+    sent.sort(key=lambda packet: packet.arrival_ns)
+    sealers = {packet.ssrc: Sealer(*key) for packet in sent}
+    rig.run(each._replace(raw=sealers[each.ssrc].seal(each.octets, each.ssrc, each.sequence)) for each in sent)
+    plain.run(sent)
+    assert rig.count(Verdict.UNAUTHENTIC) == 0
+    assert len(rig.further) == CONTEXT_SOURCES - 1
+    for further in rig.further:
+        assert rig.further[further].present() == plain.further[further].present()
+    assert rig.parts[0].present() == plain.parts[0].present()
 
 
 def test_rtcp_is_opened_too_and_a_wrong_one_is_refused() -> None:

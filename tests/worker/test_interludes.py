@@ -3,8 +3,9 @@
 import numpy as np
 
 from receiver.archive.pauses import Paused
+from receiver.archive.sidecar import Channel, Draft
 from receiver.media.columns import FAR, NOTE, TAP_ASIDE, NoteKind
-from receiver.worker.interludes import pauses
+from receiver.worker.interludes import described, pauses
 
 
 def notes(*told: tuple[NoteKind, int, int, int, int]) -> np.ndarray[tuple[int], np.dtype[np.void]]:
@@ -34,3 +35,15 @@ def test_of_two_notes_the_later_holds_and_the_columns_hold_before_both() -> None
 
 def test_a_tap_that_never_was_paused_has_none() -> None:
     assert pauses(notes(), 0, np.zeros((), TAP_ASIDE)) == ()
+
+
+def test_c5_the_tap_that_was_heard_first_tells_of_the_pauses_of_both() -> None:
+    def told(heard_ns: int, frame: int) -> bytes:
+        found = notes((NoteKind.EPOCH, 0, 3_200, 0, heard_ns), (NoteKind.PAUSE, 0, frame, 0, 9))
+        return bytes(found.tobytes())
+
+    draft = Draft(recording_id="r", name="n", channels=(Channel(party="speak"), Channel(party="listen")))
+    known = described(draft, [told(7, 111), told(5, 222)], [0, 1])
+    assert (known.pauses, known.pauses_of) == ((Paused(222, None, 9, None),), 1)
+    known = described(draft, [told(7, 111), told(5, 222)], [0])
+    assert (known.pauses, known.pauses_of) == ((Paused(111, None, 9, None),), 0)

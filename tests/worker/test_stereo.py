@@ -1,6 +1,7 @@
 """Layout ``stereo``: two taps are one recording, left speak, right listen, whatever happens to either."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from receiver.archive.check import check
 from receiver.media.columns import TapState
 from receiver.worker import rolling
 from tests.archive.world import read_wav
+from tests.media.rig import linear
 from tests.worker.office import Line, Office, office, until
 
 Call = Callable[..., Line]
@@ -288,6 +290,87 @@ async def test_c7_both_channels_go_on_in_the_next_file_without_a_missing_sample(
         assert check(tmp_path) == []
 
 
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_pause_is_told_by_the_side_that_was_heard_first(
+    tmp_path: Path, memory: int, call: Call, first: int
+) -> None:
+    lines = pair(call)
+    early, late = lines[first], lines[1 - first]
+    async with office(tmp_path, memory) as one:
+        await one.open(*lines)
+        turned: list[int] = []
+
+        def turn() -> None:
+            turned.append(time.monotonic_ns())
+            for each in lines:
+                one.take(link.Pause(each.slot, each.id, len(turned), turned[:]))
+
+        early.talk(40)
+        one.hear()
+        turn()
+        early.talk(20, first=40)
+        one.hear()
+        turn()
+        early.talk(20, first=60)
+        late.talk(20)
+        one.hear()
+        told = await one.close(early)
+        [pause] = told.pauses
+        assert pause.frame <= 40 * 160
+        assert pause.frame + pause.frames >= 60 * 160
+        kept_out = [(gap.frame, gap.frames) for gap in told.gaps if (gap.channel, gap.reason) == (first, "paused")]
+        assert kept_out == [(40 * 160, 20 * 160)]
+
+
+async def test_c7_a_side_that_fell_silent_before_the_cut_was_not_failed_to_be_written(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rolling, "LOOK_AGAIN_S", 0.0)
+    lines = pair(call)
+    async with office(tmp_path, memory, segment_frames=9_000) as one:
+        await one.open(*lines)
+        for first, count, sides in ((0, 20, lines), (20, 60, lines[:1]), (80, 20, lines[:1])):
+            for each in sides:
+                each.talk(count, first=first)
+            one.hear()
+            one.drain()
+            await one.commit()
+        told = await one.close(lines[0])
+        assert (told.outcome, len(told.parts)) == ("complete", 2)
+        assert {(gap.channel, gap.reason) for gap in told.gaps} <= {(0, "not_sent"), (1, "not_sent")}
+        whole = frames(one, lines[0])
+        for number, each in enumerate(lines):
+            keep = np.ones(len(whole), np.bool_)
+            for gap in told.gaps:
+                if gap.channel == number:
+                    keep[gap.frame : gap.frame + gap.frames] = False
+            assert np.array_equal(whole[keep, number], each.truth)
+        assert check(tmp_path) == []
+
+
+async def test_c7_what_came_for_a_published_segment_after_a_silence_is_said_to_be_lost(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rolling, "LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr(rolling, "SETTLED_NS", 0)
+    lines = pair(call)
+    async with office(tmp_path, memory, segment_frames=9_000) as one:
+        await one.open(*lines)
+        for first, count, sides in ((0, 20, lines), (20, 60, lines[:1])):
+            for each in sides:
+                each.talk(count, first=first)
+            one.hear()
+            one.drain()
+            await one.commit()
+        await rolled(one, lines)
+        lines[1].talk(80, first=20)  # as after a stall of its network
+        one.hear()
+        one.drain()
+        told = await one.close(lines[0])
+        assert (told.outcome, told.problem.code) == ("degraded", "late_lost")
+        assert check(tmp_path) == []
+
+
 async def test_a15_sides_lie_beside_each_other_by_their_clocks_and_not_by_what_came_first(
     tmp_path: Path, memory: int, call: Call
 ) -> None:
@@ -307,3 +390,25 @@ async def test_a15_sides_lie_beside_each_other_by_their_clocks_and_not_by_what_c
         assert left == 0
         assert right == pytest.approx(4_000, abs=400)  # the host's own delay between the two
         assert told.outcome == "complete"
+
+
+async def test_c7_what_a_side_still_had_to_say_of_the_segment_before_is_in_it_when_the_recording_ends(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rolling, "LOOK_AGAIN_S", 0.0)
+    lines = pair(call)
+    async with office(tmp_path, memory, segment_frames=9_000) as one:
+        await one.open(*lines)
+        for each, count in zip(lines, (80, 20), strict=True):
+            each.talk(count)
+        one.hear()
+        one.drain()
+        assert one.tap(lines[0])["segment"] == 1
+        lines[1].talk(30, first=20)
+        one.hear()
+        told = await one.close(lines[0])
+        assert told.outcome == "complete"
+        whole = frames(one, lines[0])
+        for packet in lines[1].sent:
+            assert linear(packet.payload).tobytes() in whole[:, 1].tobytes()
+        assert check(tmp_path) == []
