@@ -67,12 +67,17 @@ class Drain:
         return Cut(tap, row, list(self._timeline.blocks(row, start, stop)), stop)
 
     def unwritten(self) -> list[Cut]:
-        """Rule K5: what was handed on and never reached its part, of every tap, absence with it."""
+        """Rule K5: what was handed on and never reached its part, of every tap, absence with it.
+
+        A cut without blocks: all of it lies there, and no commit has said so yet. Somebody must name that file once
+        more: a ring that nobody gives back has no room for what would be written next.
+        """
         live = self._state.live
         heard = (live.taps["first_ns"] > 0) & (live.taps["row"] >= 0)
         taps = np.flatnonzero(heard & (live.taps["state"] != TapState.FREE))
         rows = live.taps["row"][taps]
-        behind = self._state.written[rows] < live.rows["playout"][rows]
+        written = self._state.written[rows]
+        behind = (written < live.rows["playout"][rows]) | (self._state.committed[rows] < written)
         return [
             self.cut(tap, row, int(self._state.written[row]), int(live.rows["playout"][row]))
             for tap, row in zip(taps[behind].tolist(), rows[behind].tolist(), strict=True)
