@@ -94,32 +94,26 @@ class Drain:
 
     def cut(self, tap: int, row: int, start: int, stop: int) -> Cut:
         """The blocks of [start, stop); committed turns only."""
-        if self._state.live.rows["packed"][row]:
+        if self._state.live.rows["packed"][row] and start < stop:
             return Cut(tap, row, [], stop, self._timeline.parcel(row, start, stop))
         return Cut(tap, row, list(self._timeline.blocks(row, start, stop)), stop)
 
     def unwritten(self) -> list[Cut]:
         """Rule K5: what was handed on and never reached its part, of every tap, absence with it.
 
-        Where all of it did, and no commit says so, the last sample again: only of a file that is written does a commit
-        tell, and a ring that nobody gives back has no room for what would be written next.
+        A cut without blocks: all of it lies there, and no commit has said so yet. Somebody must name that file once
+        more: a ring that nobody gives back has no room for what would be written next.
         """
         live = self._state.live
         heard = (live.taps["first_ns"] > 0) & (live.taps["row"] >= 0)
         taps = np.flatnonzero(heard & (live.taps["state"] != TapState.FREE))
         rows, further = live.taps["row"][taps].astype(np.int64), self._further(live, taps)
         taps, rows = np.concatenate((taps, live.rows["tap"][further])), np.concatenate((rows, further))
-        written, committed, playout = self._state.written[rows], self._state.committed[rows], live.rows["playout"][rows]
-        unsaid = (written == playout) & (committed < written)
-        last = np.where(live.rows["packed"][rows] > 0, committed, np.maximum(written - 1, committed))
-        start = np.where(unsaid, last, written)
-        behind = start < playout
+        written = self._state.written[rows]
+        behind = (written < live.rows["playout"][rows]) | (self._state.committed[rows] < written)
         return [
-            self.cut(tap, row, begin, end)
-            for tap, row, begin, end in zip(
-                taps[behind].tolist(), rows[behind].tolist(), start[behind].tolist(), playout[behind].tolist(),
-                strict=True,
-            )
+            self.cut(tap, row, int(self._state.written[row]), int(live.rows["playout"][row]))
+            for tap, row in zip(taps[behind].tolist(), rows[behind].tolist(), strict=True)
         ]
 
     def give_back(self, row: int, late: bool = False) -> None:

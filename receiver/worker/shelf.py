@@ -203,7 +203,7 @@ class Shelf:
     # -- what goes into them
 
     def write(self, cut: Cut) -> None:
-        """Queue the blocks of one cut; ``written`` rises behind the last one."""
+        """Queue the blocks of one cut; ``written`` rises behind the last one, and the next commit says so."""
         shelved = self.taps.get(cut.tap)
         if shelved is None:
             return self._skip(self._state.written, cut.row, cut.upto)
@@ -214,11 +214,11 @@ class Shelf:
         pieces = [piece for block in cut.blocks for piece in strand.pieces(block)]
         if any(strand.part_of(piece.frame) is None and (piece.samples != ABSENT).any() for piece in pieces):
             self._lose(cut.tap)
-        if not pieces:
-            self._skip(self._state.written, cut.row, cut.upto)
         for number, piece in enumerate(pieces, 1):
             cursor, index = (self._state.written, cut.row) if number == len(pieces) else (self._nowhere, 0)
             self._put(strand.part_of(piece.frame), piece.frame, piece.samples, (cursor, index, cut.upto))
+        if not pieces:
+            self.writer.put(Write(strand.part, 0, (), self._state.written, cut.row, cut.upto))
 
     def write_logs(self) -> tuple[int, int]:
         """Queue patches and notes of the turns committed since the last call; returns how many ever were queued."""

@@ -92,6 +92,9 @@ def test_k5_unwritten_is_what_was_handed_on_and_never_reached_its_part(rig: Rig)
     rig.queue += rig.drains.unwritten()
     rig.write()
     assert rig.parts[0].present() == truth(sent, 5_000)
+    [cut] = rig.drains.unwritten()
+    assert (cut.blocks, cut.upto) == ([], rig.state.written[0]), "it lies there, and no commit has said so"
+    rig.make_durable()
     assert rig.drains.unwritten() == []
 
 

@@ -111,6 +111,31 @@ async def test_k3_the_slab_in_hand_is_run_exactly_once(
 
 
 
+async def test_k5_a_full_ring_that_was_written_and_never_committed_goes_on(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    """Its worker died between write and commit: nothing is left to write, and the ring must empty all the same."""
+    line, packets = call(), 0
+    async with office(tmp_path, memory, window=28_000) as one:
+        await one.open(line)
+        while not one.worker.intake.starved.size:
+            line.talk(25, first=packets)
+            packets += 25
+            one.hear()
+        one.drain()
+        await one.worker.shelf.behind()
+        one.worker.keeping.durable = lambda marks: None  # type: ignore[method-assign]  # nobody lives to hear of it
+    async with office(tmp_path, memory, window=28_000) as two:
+        assert two.worker.recovery.found["rows_written_again"] == 1
+        await two.open(line)
+        await two.sync()
+        assert two.state.committed[0] == two.state.written[0] > 0
+        two.hear()
+        told = await two.close(line)
+        assert (told.outcome, told.gaps) == ("complete", ())
+        assert np.array_equal(two.sound(line), line.truth)
+
+
 async def test_k7_a_slab_that_cannot_be_kept_as_evidence_is_left_all_the_same(
     tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
