@@ -32,20 +32,20 @@ class Beside:
         self._state, self._joining, self._wait_ns = state, joining, wait_ns
 
     def take_over(
-        self, stream: int, tap: int, same_source: bool, now_ns: int, last_call: bool
+        self, stream: int, tap: int, same_source: bool, known_ns: int, last_call: bool
     ) -> tuple[Verdict, bool]:
         """What becomes of a candidate that has proved itself while its tap has a row: ACCEPTED or why not now, and
         whether it lives beside the tap's stream (rule A12) instead of after it (rules A11, B5)."""
         now = self._state.now
         old = int(now.taps["stream"][tap])
-        alive = old >= 0 and now_ns - int(now.streams["heard_ns"][old]) < self._wait_ns
+        alive = old >= 0 and known_ns - int(now.streams["heard_ns"][old]) < self._wait_ns
         if same_source and self.overlap(stream, old, alive, last_call):
-            return self.admit(stream, tap, now_ns), True
+            return self.admit(stream, tap, known_ns), True
         if alive and not last_call:
             return Verdict.PROBATION, False
         verdict = self._joining.join(stream, tap)
         if verdict == Verdict.EPOCH_LIMIT and self.returns(stream, tap):
-            return self.admit(stream, tap, now_ns), True
+            return self.admit(stream, tap, known_ns), True
         return verdict, False
 
     def overlap(self, stream: int, old: int, alive: bool, last_call: bool) -> bool:
@@ -68,9 +68,9 @@ class Beside:
         highest = np.array([streams["statistics"]["highest_sequence"][s] for s in past], np.int64)
         return bool((np.abs(widen(highest, first, 16) - highest) < FAR_SEQUENCE).any())
 
-    def admit(self, stream: int, tap: int, now_ns: int) -> Verdict:
+    def admit(self, stream: int, tap: int, known_ns: int) -> Verdict:
         """Give it a channel beside the others: ACCEPTED, or why not now."""
-        verdict = self._joining.beside(stream, tap, now_ns - IDLE_NS)
+        verdict = self._joining.beside(stream, tap, known_ns - IDLE_NS)
         if verdict == Verdict.ACCEPTED:
             late = self._state.now.streams["statistics"]["late_lost"][stream]
             self._state.now.taps["flaws"][tap] |= Flaw.LATE_LOST if late else 0

@@ -8,22 +8,26 @@ next segment begins, however long the one before was.
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from receiver.media.columns import CLOCK_RATE, ENVELOPE_SECONDS, FAR, NS_PER_SAMPLE
 from receiver.media.state import State
 from receiver.media.timeline import Timeline
 
+Ints = NDArray[np.int64]
 SETTLED_NS = 2_000_000_000  # of silence: nothing that was overtaken is under way any more
 STEP = CLOCK_RATE // 100
 LEAST = ENVELOPE_SECONDS * CLOCK_RATE  # of a segment, for the envelope to be believed
 
 
 class Cutting:
-    """Reads the present turn; changes nothing."""
+    """Reads the present turn; changes nothing. ``known_ns``: of each tap, up to when all that came was read."""
 
     def __init__(self, state: State, timeline: Timeline, horizon: int) -> None:
         self._state, self._timeline, self._horizon = state, timeline, horizon
 
-    def settled(self, row: int, upto: int, now_ns: int) -> bool:
+    def settled(self, row: int, upto: int, known_ns: Ints) -> bool:
         """Whether what overtook each other before ``upto`` has come: late beyond a published segment is lost.
 
         A row that was silent for a horizon is handed on up to its edge. It may have been the network that was silent,
@@ -31,9 +35,9 @@ class Cutting:
         edge, or in silence that lasts.
         """
         behind = int(self._state.now.rows["edge"][row]) - upto >= self._horizon
-        return behind or now_ns - self._heard_ns(row) > SETTLED_NS
+        return behind or int(known_ns[self._state.now.rows["tap"][row]]) - self._heard_ns(row) > SETTLED_NS
 
-    def together(self, rows: Sequence[int], now_ns: int) -> list[int] | None:
+    def together(self, rows: Sequence[int], known_ns: Ints) -> list[int] | None:
         """A frame for each row, all of one moment, none before what was handed on; None: not now.
 
         One that nothing came for yet has frame 0.
@@ -41,7 +45,7 @@ class Cutting:
         now = self._state.now
         heard = [row for row in rows if now.taps["first_ns"][now.rows["tap"][row]] and now.rows["anchor_ns"][row]]
         playout = {row: int(now.rows["playout"][row]) for row in heard}
-        if not all(self.settled(row, upto, now_ns) for row, upto in playout.items()):
+        if not all(self.settled(row, upto, known_ns) for row, upto in playout.items()):
             return None
         moment = max(upto + self._transit(row) for row, upto in playout.items())
         begins = self._begins(heard)

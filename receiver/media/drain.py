@@ -40,8 +40,11 @@ class Drain:
         self._patience = timeline.packets.patience(horizon)
         self._preroll = timeline.packets.preroll
 
-    def ripe(self, taps: Ints, now_ns: int, ending: bool = False) -> tuple[Ints, Ints, Ints]:
-        """Taps with something to hand on, their rows, and up to which position; at the ``ending`` all of it."""
+    def ripe(self, taps: Ints, known_ns: int | Ints, ending: bool = False) -> tuple[Ints, Ints, Ints]:
+        """Taps with something to hand on, their rows, and up to which position; at the ``ending`` all of it.
+
+        ``known_ns``: up to which monotonic instant all that came was read, of every tap or of each.
+        """
         now = self._state.now
         taps = taps[(now.taps["first_ns"][taps] > 0) & (now.taps["row"][taps] >= 0)]
         row, stream = now.taps["row"][taps].astype(np.int64), now.taps["stream"][taps]
@@ -63,16 +66,17 @@ class Drain:
                 # Where a full ring kept us from reading, nobody knows whether something came
                 full = edge + RESERVE >= now.rows["freed"][row] + self._state.shape.window
                 unread = packed & full
-            still = (now_ns - heard_ns > wait * NS_PER_SAMPLE) & ~unread
+            silent_ns = np.broadcast_to(known_ns, now.taps.size)[taps] - heard_ns
+            still = (silent_ns > wait * NS_PER_SAMPLE) & ~unread
             upto = np.where(still, edge, edge - wait)
             waits = (stream >= 0) & (now.streams["run_packets"][stream] > 0)
             upto[waits] = np.minimum(upto[waits], now.streams["run_position"][stream[waits]])
         more = upto > now.rows["playout"][row]
         return taps[more], row[more], upto[more]
 
-    def hand_on(self, taps: Ints, now_ns: int, ending: bool = False) -> list[tuple[int, int, int, int]]:
+    def hand_on(self, taps: Ints, known_ns: int | Ints, ending: bool = False) -> list[tuple[int, int, int, int]]:
         """Raise ``playout`` of all that is ripe, in this turn: (tap, row, from, to). Cut after the commit."""
-        taps, rows, upto = self.ripe(taps, now_ns, ending)
+        taps, rows, upto = self.ripe(taps, known_ns, ending)
         if not taps.size:
             return []
         playout = self._state.now.rows["playout"]

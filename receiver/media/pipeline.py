@@ -45,6 +45,10 @@ class Turn(NamedTuple):
     wall_offset_ns: int
     kept_out: tuple[Bools, Ints] | None  # came inside a pause, and inside which
 
+    def known_ns(self, at: int) -> int:
+        """Up to when all that came for the tap of one of them was read: sockets are read in order of arrival."""
+        return int(self.datagrams.arrival_ns[self.datagrams.tap == self.datagrams.tap[at]].max())
+
 
 class Pipeline:
     """One turn after the other over a state."""
@@ -178,8 +182,8 @@ class Pipeline:
             part = heard if most <= LONGEST_RUN else heard.take((rank >= start) & (rank < start + LONGEST_RUN))
             self._place(part, turn)
         for stream in involved[now.streams["role"][involved] == Role.PROBATION].tolist():
-            fate = self.sources.judge(stream, turn.now_ns, turn.now_ns + turn.wall_offset_ns)
             mine = heard.at[heard.stream == stream]
+            fate = self.sources.judge(stream, turn.known_ns(int(mine[0])), turn.now_ns + turn.wall_offset_ns)
             turn.verdict[mine[turn.verdict[mine] == Verdict.ACCEPTED]] = fate
         live = involved[now.streams["role"][involved] == Role.LIVE]
         taps = now.streams["tap"][live]

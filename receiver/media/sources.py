@@ -192,7 +192,7 @@ class Sources:
 
     # -- latching
 
-    def judge(self, stream: int, now_ns: int, wall_ns: int, last_call: bool = False) -> Verdict:
+    def judge(self, stream: int, known_ns: int, wall_ns: int, last_call: bool = False) -> Verdict:
         """Admit a candidate if it has proved what its tap asks for: ACCEPTED, or why it may not be heard now.
 
         One that takes over from another stream waits until that one was silent for a horizon (or the ``last_call``), so
@@ -205,14 +205,14 @@ class Sources:
         tap = int(record["tap"])
         source = Source.read(record["source"])
         claim = self._claim(now.taps[tap], source, int(record["heard_ns"]))
-        if claim is None or now_ns < claim.not_before_ns or not self._proved(record, claim):
+        if claim is None or known_ns < claim.not_before_ns or not self._proved(record, claim):
             return Verdict.PROBATION
         if claim.alone and self._contested(tap, source, claim):
             return Verdict.PROBATION
         for elder in self._elders(stream, tap, source, claim):
-            if self._admit(elder, tap, source, claim, now_ns, wall_ns, last_call) != Verdict.ACCEPTED:
+            if self._admit(elder, tap, source, claim, known_ns, wall_ns, last_call) != Verdict.ACCEPTED:
                 return Verdict.PROBATION
-        return self._admit(stream, tap, source, claim, now_ns, wall_ns, last_call)
+        return self._admit(stream, tap, source, claim, known_ns, wall_ns, last_call)
 
     def _elders(self, stream: int, tap: int, source: Source, claim: Claim) -> list[int]:
         """Candidates of the same source that came earlier and have proved as much, the first to come first."""
@@ -247,7 +247,7 @@ class Sources:
         return in_sequence(evidence, claim.packets)
 
     def _admit(
-        self, stream: int, tap: int, source: Source, claim: Claim, now_ns: int, wall_ns: int, last_call: bool = False
+        self, stream: int, tap: int, source: Source, claim: Claim, known_ns: int, wall_ns: int, last_call: bool = False
     ) -> Verdict:
         now = self._state.now
         self._state.touch("taps", tap)
@@ -258,7 +258,7 @@ class Sources:
         if not record["first_ns"] or now.rows["low"][record["row"]] == FAR:
             self._joining.begin(stream, tap)
         else:
-            verdict, beside = self._beside.take_over(stream, tap, before == source, now_ns, last_call)
+            verdict, beside = self._beside.take_over(stream, tap, before == source, known_ns, last_call)
             if beside and verdict == Verdict.ACCEPTED:
                 self._say(tap, "second_ssrc", source)
             if beside or verdict != Verdict.ACCEPTED:
@@ -307,26 +307,28 @@ class Sources:
                 self._state.touch("streams_aside", stream)
                 self.pressed(self._joining.keys.settle(stream))
 
-    def review(self, now_ns: int, wall_ns: int) -> None:
-        """What time alone decides: candidates that wait or are too old, streams long past, clocks that stood last."""
+    def review(self, known_ns: int | Ints, wall_ns: int) -> None:
+        """What time alone decides: candidates that wait or are too old, streams long past, clocks that stood last.
+
+        ``known_ns``: up to which instant all that came was read, of every tap or of each (`Drain.ripe`).
+        """
         now = self._state.now
-        streams = now.streams
+        streams, known = now.streams, np.broadcast_to(known_ns, now.taps.size)[now.streams["tap"]]
         for stream in np.flatnonzero(streams["role"] == Role.PROBATION).tolist():
-            self.judge(stream, now_ns, wall_ns)
+            self.judge(stream, int(known[stream]), wall_ns)
             if streams["role"][stream] == Role.PROBATION:
-                since_ns = max(int(streams["born_ns"][stream]), int(now.taps["answered_ns"][streams["tap"][stream]]))
-                if now_ns - since_ns >= PROBATION_NS:
+                answered_ns = now.taps["answered_ns"][streams["tap"][stream]]
+                if known[stream] - max(streams["born_ns"][stream], answered_ns) >= PROBATION_NS:
                     self._give_up(stream)
         for stream in self._joining.keys.waiting():
             self._state.touch("streams_aside", stream)
-            self.pressed(self._joining.keys.settle(stream, now_ns))
-        long_past = (streams["role"] == Role.PAST) & (now_ns - streams["heard_ns"] > PAST_NS)
-        for stream in np.flatnonzero(long_past).tolist():
+            self.pressed(self._joining.keys.settle(stream, int(known[stream])))
+        silent_ns = known - streams["heard_ns"]
+        for stream in np.flatnonzero((streams["role"] == Role.PAST) & (silent_ns > PAST_NS)).tolist():
             self._joining.bury(stream)
-        still = np.flatnonzero((streams["run_packets"] > 0) & (now_ns - streams["heard_ns"] > SECOND_NS))
-        if still.size:
-            self._state.touch("streams", still)
-            streams["run_packets"][still] = 0
+        still = np.flatnonzero((streams["run_packets"] > 0) & (silent_ns > SECOND_NS))
+        self._state.touch("streams", still)
+        streams["run_packets"][still] = 0
 
     def _give_up(self, stream: int) -> None:
         """A candidate's time is over. If it was one more SSRC of the source itself (rule A12), that must be known."""

@@ -172,11 +172,11 @@ class Closing:
         for _ in range(MOST_READS):
             received = self._intake.read(slots, time.monotonic_ns(), every=True)
             if self._intake.starved.size:
-                self._keeping.hurry(slots, time.monotonic_ns())
+                self._keeping.hurry(slots, time.monotonic_ns(), self._intake.known_ns)
                 self._state.commit()  # room that was cleared counts from now on
                 await asyncio.sleep(ROOM_S)  # a commit must return
             elif received:
-                self._keeping.drain(slots, time.monotonic_ns())
+                self._keeping.drain(slots, self._intake.known_ns)
             else:
                 return
         if self._intake.starved.size:

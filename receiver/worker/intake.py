@@ -40,6 +40,9 @@ class Intake:
         self._groups: list[Slots] | None = None  # made when somebody asks: taps come by the thousand
         self.starved: Slots = np.empty(0, np.int64)
         """Taps of the last slice whose ring had no room: their sockets wait (design, section 3)."""
+        self.known_ns = np.zeros(state.shape.taps, np.int64)
+        """Up to which monotonic instant all that came for each tap has been read. What time alone decides, it decides
+        by this: of a socket that waited for room, or while no worker lived, nobody knows how long it was silent."""
 
     def attach(self, slot: int, descriptor: int) -> None:
         """Read this socket for this tap from the next slice on, while the tap is open. One from before is closed."""
@@ -94,7 +97,6 @@ class Intake:
             if got < most:
                 self._emptied.append(slot)
         self.run()
-        self._emptied.clear()
         return received
 
     def run(self) -> None:
@@ -102,6 +104,8 @@ class Intake:
         if self._slab.used():
             self._slab.seal(*clocks())
             self._step(self._slab.used())
+        self.known_ns[self._emptied] = self._asked_ns[self._emptied]
+        self._emptied.clear()
 
     def run_again(self) -> int:
         """Rule K5: run what a dead worker had received and not committed. Returns how many datagrams that were."""
@@ -151,7 +155,6 @@ class Intake:
         # the tick is when the slice began: what came while others were asked is read with the next one.
         state.touch("taps", self._emptied)
         state.now.taps["ticked_ns"][self._emptied] = self._asked_ns[self._emptied]
-        self._emptied.clear()
         state.commit()
         if news:
             self._tell(news)

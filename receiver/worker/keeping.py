@@ -18,6 +18,7 @@ from receiver.net.tick import GROUPS
 from receiver.worker.shelf import Shelf, scale
 
 Slots = NDArray[np.int64]
+Known = int | NDArray[np.int64]
 LATE_NS: Final = 2_000_000_000  # a commit that takes longer is late: room is given back at `written` (rule K5)
 ROOMS_A_SLICE: Final = 800  # rows cleared in one slice: a second's worth of 4,000 taps spread over its ticks
 LONGEST_SEGMENT: Final = (1 << 31) // 2 - (1 << 20)  # frames of PCM16 in 2 GiB (rule C7), and room for a header
@@ -42,12 +43,12 @@ class Keeping:
         self._behind = (0, 0)  # patches and notes that the commit under way covers
         self._returned: deque[int] = deque()
 
-    def slice(self, group: int, slots: Slots, now_ns: int) -> None:
-        """After a group was read: drain it if a commit is due, ask for the commit behind the last group."""
+    def slice(self, group: int, slots: Slots, now_ns: int, known_ns: Known) -> None:
+        """Drain a group if a commit is due, ask for the commit behind the last group."""
         if not self._waiting and not self._commit.underway and now_ns - self._begun_ns >= self._commit.interval_ns:
             self._waiting, self._begun_ns = set(range(GROUPS)), now_ns
         if group in self._waiting:
-            self.drain(slots, now_ns)
+            self.drain(slots, known_ns)
             self._waiting.discard(group)
             if not self._waiting:
                 self._request()
@@ -57,10 +58,10 @@ class Keeping:
         """What a decoder makes after its start waits for no interval: it is what the ring kept longest."""
         self._begun_ns = 0
 
-    def hurry(self, starved: Slots, now_ns: int) -> None:
+    def hurry(self, starved: Slots, now_ns: int, known_ns: Known) -> None:
         """Taps whose ring is full: drain them at once; where the commit is late, give back what is written."""
         self._give_back()
-        self.drain(starved, now_ns)
+        self.drain(starved, known_ns)
         state = self._state
         rows = self._drain.rows(starved)
         if self._commit.underway:
@@ -70,10 +71,13 @@ class Keeping:
             self._begun_ns = now_ns
             self._request()
 
-    def drain(self, slots: Slots, now_ns: int) -> None:
-        """Hand on what is ripe of these taps, in one turn; then queue it, and the logs behind it (rules K3, K6)."""
-        spans = self._drain.hand_on(slots, now_ns)
-        rolls = self._roll(spans, now_ns)
+    def drain(self, slots: Slots, known_ns: Known) -> None:
+        """Hand on what is ripe of these taps, in one turn; then queue it, and the logs behind it (rules K3, K6).
+
+        ``known_ns``: as `Drain.ripe` has it.
+        """
+        spans = self._drain.hand_on(slots, known_ns)
+        rolls = self._roll(spans, np.broadcast_to(known_ns, self._state.now.taps.size))
         self._queue(spans)
         for slots_of_one in rolls:
             self._rolled(slots_of_one)
@@ -88,9 +92,9 @@ class Keeping:
         self._state.commit()  # what the shelf had to say of it
         self._shelf.write_logs()
 
-    def review(self, now_ns: int, wall_ns: int) -> None:
+    def review(self, known_ns: Known, wall_ns: int) -> None:
         """What time alone decides about sources, in a turn of its own."""
-        self._pipeline.sources.review(now_ns, wall_ns)
+        self._pipeline.sources.review(known_ns, wall_ns)
         self._state.commit()
 
     def durable(self, marks: list[Mark]) -> None:
@@ -135,7 +139,7 @@ class Keeping:
         for span in spans:
             self._shelf.write(self._drain.cut(*span))
 
-    def _roll(self, spans: list[tuple[int, int, int, int]], now_ns: int) -> list[list[int]]:
+    def _roll(self, spans: list[tuple[int, int, int, int]], known_ns: Slots) -> list[list[int]]:
         """Rule C7, in the same turn: recordings whose present part is long enough go on in the next one.
 
         Not before the part before is a WAV: at any death at most two parts of a channel are unfinished.
@@ -152,9 +156,9 @@ class Keeping:
                 continue
             slots = self._shelf.beside(slot)
             rows = [each for one in slots for each in self._taps.rows(one)]
-            frames: list[int] | None = [frame] if self._cutting.settled(row, upto, now_ns) else None
+            frames: list[int] | None = [frame] if self._cutting.settled(row, upto, known_ns) else None
             if len(rows) > 1:
-                frames = self._cutting.together(rows, now_ns)
+                frames = self._cutting.together(rows, known_ns)
             if frames is not None:
                 self._begin_segment(rows, frames)
                 rolls.append(slots)

@@ -146,13 +146,12 @@ class Worker:
         """
         slots = self.intake.members(group)
         self.shelf.write_logs()
-        self.keeping.slice(group, slots, now_ns)
+        self.keeping.slice(group, slots, now_ns, self.intake.known_ns)
         self.intake.read(slots, now_ns)
         if self.intake.starved.size:
-            self.keeping.hurry(self.intake.starved, now_ns)
+            self.keeping.hurry(self.intake.starved, now_ns, self.intake.known_ns)
         if group == 0:
-            now_ns, offset_ns = clocks()
-            self.keeping.review(now_ns, now_ns + offset_ns)
+            self.keeping.review(self.intake.known_ns, sum(clocks()))
             self.intake.tell()
         self.filters.review(slots, now_ns)
 
@@ -166,7 +165,7 @@ class Worker:
         self.ears.stop()
         everyone = self.intake.everyone()
         if self._configure.kept:
-            self.keeping.drain(everyone, time.monotonic_ns())
+            self.keeping.drain(everyone, self.intake.known_ns)
         else:
             self._conclude(everyone)
         await asyncio.wait([asyncio.ensure_future(self.shelf.decoded())], timeout=DECODE_S)
@@ -185,7 +184,7 @@ class Worker:
         for _ in range(LAST_READS):
             if not self.intake.read(everyone, time.monotonic_ns(), every=True):
                 break
-            self.keeping.drain(everyone, time.monotonic_ns())
+            self.keeping.drain(everyone, self.intake.known_ns)
         now_ns, offset_ns = clocks()
         self.keeping.end(np.array(sorted(self.shelf.taps), np.int64), now_ns, now_ns + offset_ns)
 

@@ -1,5 +1,7 @@
 """Rule C7 for channels that lie beside each other: cut at the same moment, none before what was handed on."""
 
+import numpy as np
+
 from receiver.media.cutting import LEAST, STEP, Cutting
 from tests.media.rig import HORIZON, MS, SECOND, START, WINDOW, Rig, Sent, talk
 
@@ -23,7 +25,7 @@ def rig_of(*channels: list[Sent]) -> Rig:
 
 def cut(rig: Rig, now_ns: int = START + 60 * SECOND) -> list[int] | None:
     rows = [int(rig.tap(tap)["row"]) for tap in BOTH]
-    return Cutting(rig.state, rig.pipeline.timeline, HORIZON).together(rows, now_ns)
+    return Cutting(rig.state, rig.pipeline.timeline, HORIZON).together(rows, np.full(rig.shape.taps, now_ns))
 
 
 def handed_on(rig: Rig, tap: int) -> int:

@@ -33,6 +33,16 @@ def test_ripe_is_what_waited_for_the_horizon(rig: Rig) -> None:
     assert playout(rig) == HORIZON + 100 * 160, "nothing came for a horizon: up to the edge"
 
 
+def test_a_tap_whose_socket_nobody_read_was_not_silent() -> None:
+    rig = Rig(2)
+    for tap in (0, 1):
+        rig.open(tap)
+        rig.step(talk(100, tap=tap))
+    last_ns = START + 99 * 20 * MS
+    taps, _, upto = rig.drains.ripe(np.array([0, 1]), np.array([last_ns, last_ns + SECOND]))
+    assert dict(zip(taps.tolist(), upto.tolist(), strict=True)) == {0: 16_000, 1: HORIZON + 16_000}
+
+
 def test_at_the_end_everything_is_ripe(rig: Rig) -> None:
     rig.step(talk(3))
     rig.drain(START, ending=True)

@@ -98,6 +98,19 @@ def test_a11_an_ssrc_that_fell_silent_at_once_is_heard_by_time_alone() -> None:
     assert rig.tap()["epochs"] == 1
 
 
+def test_a11_how_long_an_ssrc_was_silent_is_judged_by_what_was_read() -> None:
+    """The slab is run long after it came, and more of the first one waits in the socket behind it."""
+    rig = Rig()
+    rig.open()
+    before, after = talk(52), talk(20, START + SECOND, ssrc=8, seed=2, sequence=60_000, timestamp=1 << 31)
+    late = [packet._replace(arrival_ns=START + 1_300 * MS) for packet in before[50:]]
+    rig.step(before[:50] + after[:15], START + 8 * SECOND)
+    rig.step(late + after[15:], START + 8 * SECOND)
+    rig.review(START + 9 * SECOND)
+    rig.finish(START + 9 * SECOND)
+    assert rig.parts[0].present() == truth(before, 5_000) | truth(after, 1 << 31, HORIZON + 52 * 160)
+
+
 def test_a11_a_sender_that_starts_anew_with_the_same_ssrc() -> None:
     rig = Rig()
     rig.open()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from receiver.media.columns import Flaw, NoteKind, Policy, Role, TapState, Trust
 from receiver.media.sources import NOWHERE, News, Source
 from receiver.wire.rtp import Verdict
-from tests.media.rig import HOME, MS, SECOND, START, STRANGER, Rig, Sent, talk, truth
+from tests.media.rig import HOME, MS, SECOND, START, STRANGER, WALL, Rig, Sent, datagrams, talk, truth
 from tests.tools import count
 
 OTHER_PORT = HOME._replace(port=9_999)
@@ -258,6 +258,20 @@ def test_a3_candidates_are_gone_after_four_seconds_and_their_rows_are_free() -> 
     assert np.flatnonzero(rig.state.live.rows["tap"] >= 0).tolist() == [0]
 
 
+def test_a3_a_candidate_whose_socket_nobody_read_is_not_given_up() -> None:
+    """No worker lived for five seconds: what the candidate still lacks may wait in the socket."""
+    rig = Rig(2)
+    for tap in (0, 1):
+        rig.open(tap)
+    sent = [talk(50, seed=tap, tap=tap) + talk(1, START + SECOND, seed=2 + tap, ssrc=8, tap=tap) for tap in (0, 1)]
+    rig.step(sent[0] + sent[1])
+    known_ns = np.array([START + SECOND, START + 6 * SECOND])
+    rig.pipeline.sources.review(known_ns, WALL)
+    rig.commit()
+    candidates = rig.state.live.streams["tap"][rig.state.live.streams["role"] == Role.PROBATION]
+    assert candidates.tolist() == [0]
+
+
 def test_p5_nothing_of_a_discarded_candidate_reaches_the_recording() -> None:
     rig = Rig()
     rig.open(policy=Policy.ANY)
@@ -274,8 +288,6 @@ def test_k3_a_row_left_in_this_turn_is_not_taken_in_it() -> None:
     rig.step(talk(3, source=STRANGER))
     before = rig.state.ring[0].copy()
     rig.pipeline.sources.review(START + 5 * SECOND, 0)
-    from tests.media.rig import WALL, datagrams
-
     rig.pipeline.step(datagrams(talk(1, START + 5 * SECOND)), START + 5 * SECOND, WALL)
     assert (rig.state.ring[0] == before).all()
     rig.state.abandon()

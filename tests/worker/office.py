@@ -209,7 +209,8 @@ class Office:
 
     def spooled(self) -> list[str]:
         """What lies in spool of recordings."""
-        return sorted(path.name for path in (self.directory / "spool").iterdir() if not is_of_a_worker(f"spool/{path.name}"))
+        there = (path.name for path in (self.directory / "spool").iterdir())
+        return sorted(name for name in there if not is_of_a_worker(f"spool/{name}"))
 
     async def leave(self) -> None:
         """Let the threads go; what the memory and the disk hold stays."""

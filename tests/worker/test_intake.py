@@ -56,6 +56,24 @@ async def test_k5_room_is_checked_before_a_socket_is_read(tmp_path: Path, memory
         assert one.tap(0)["verdicts"].sum() < 95  # the kernel keeps the rest
 
 
+async def test_known_is_up_to_when_a_socket_was_read_to_its_end(tmp_path: Path, memory: int, call: Call) -> None:
+    emptied, more, quiet, full = (call(slot) for slot in range(4))
+    async with office(tmp_path, memory, window=36_000) as one:
+        await one.open(emptied, more, quiet, full)
+        intake = one.worker.intake
+        for first in (0, 65):
+            full.talk(65, first=first)
+            one.hear()
+        assert intake.starved.tolist() == [full.slot]
+        before, now_ns = intake.known_ns.copy(), intakes.clocks()[0]
+        emptied.talk(3)
+        more.talk(MOST_PACKETS + 1)
+        read(one, *range(4), now_ns=now_ns)
+        assert intake.known_ns[:5].tolist() == [now_ns, before[more.slot], now_ns, before[full.slot], 0]
+        read(one, *range(4), now_ns=now_ns + 1)
+        assert intake.known_ns[more.slot] == now_ns + 1
+
+
 async def test_a_closing_or_held_tap_is_not_read(tmp_path: Path, memory: int, call: Call) -> None:
     closing, held = call(0), call(1, held=True)
     async with office(tmp_path, memory) as one:

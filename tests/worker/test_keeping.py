@@ -33,7 +33,7 @@ class Held(Files):
 def rounds(one: Office, now_ns: int, groups: int = 5) -> None:
     """Slices of keeping alone, at a time of our choice."""
     for group in range(groups):
-        one.worker.keeping.slice(group, one.worker.intake.members(group), now_ns)
+        one.worker.keeping.slice(group, one.worker.intake.members(group), now_ns, now_ns)
 
 
 async def test_c2_one_commit_an_interval_behind_a_drain_of_every_group(
@@ -109,17 +109,17 @@ async def test_k5_a_late_commit_gives_room_back_at_written_and_nothing_is_lost(
         one.hear()
         files.free.clear()
         now_ns = 1 << 50
-        one.worker.keeping.hurry(np.array([0]), now_ns)
+        one.worker.keeping.hurry(np.array([0]), now_ns, now_ns)
         await one.worker.shelf.behind()
-        one.worker.keeping.hurry(np.array([0]), now_ns)  # now that it is written, a commit is asked for
+        one.worker.keeping.hurry(np.array([0]), now_ns, now_ns)  # now that it is written, a commit is asked for
         assert one.worker.commit.underway
         line.talk(30, first=70)
         one.hear()
         assert one.worker.intake.starved.tolist() == [0]
-        one.worker.keeping.hurry(np.array([0]), now_ns + LATE_NS)
+        one.worker.keeping.hurry(np.array([0]), now_ns + LATE_NS, now_ns + LATE_NS)
         assert one.state.live.world["given_back"][0] == 0
         await one.worker.shelf.behind()
-        one.worker.keeping.hurry(np.array([0]), now_ns + LATE_NS + 1)
+        one.worker.keeping.hurry(np.array([0]), now_ns + LATE_NS + 1, now_ns + LATE_NS + 1)
         assert one.state.live.world["given_back"][0] == 1
         one.hear()
         assert not one.worker.intake.starved.size
@@ -135,7 +135,7 @@ async def test_hurry_asks_for_no_commit_that_would_free_nothing(tmp_path: Path, 
         await one.open(line)
         before = files.syncs
         for _ in range(5):
-            one.worker.keeping.hurry(np.array([0]), 1 << 50)
+            one.worker.keeping.hurry(np.array([0]), 1 << 50, 1 << 50)
         assert not one.worker.commit.underway
         assert files.syncs == before
 

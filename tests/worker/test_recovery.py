@@ -15,6 +15,7 @@ from receiver.media.drain import Drain
 from receiver.media.pipeline import Pipeline
 from receiver.media.taps import Damage
 from receiver.net.slab import PlainSlab, Slab
+from receiver.worker import intake, process
 from receiver.worker.intake import Intake
 from receiver.worker.shelf import Shelf
 from tests.archive.world import as_tuples
@@ -134,6 +135,29 @@ async def test_k5_a_full_ring_that_was_written_and_never_committed_goes_on(
         told = await two.close(line)
         assert (told.outcome, told.gaps) == ("complete", ())
         assert np.array_equal(two.sound(line), line.truth)
+
+
+async def test_a3_what_came_while_no_worker_lived_belongs_to_the_candidate_that_waited_for_it(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker dies behind the first packet of an SSRC; the next one begins five seconds later, before the tap is told
+    to it. By its clock the candidate's time is over, and its second packet waits in the socket."""
+    line = call()
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        line.talk(50)
+        line.talk(1, first=50, ssrc=8)
+        one.hear()
+    line.talk(49, first=51, ssrc=8)
+    real = intake.clocks
+    monkeypatch.setattr(process, "clocks", lambda: (real()[0] + 5_000_000_000, real()[1] - 5_000_000_000))
+    async with office(tmp_path, memory) as two:
+        two.slices()
+        await two.open(line)
+        two.hear()
+        told = await two.close(line)
+        assert np.array_equal(two.sound(line), line.truth)
+        assert [stream.packets for stream in told.channels[0].streams] == [50, 50]
 
 
 async def test_k7_a_slab_that_cannot_be_kept_as_evidence_is_left_all_the_same(
