@@ -21,6 +21,7 @@ from receiver.media.joining import Joining
 from receiver.media.journal import Journal
 from receiver.media.keys import Pressed
 from receiver.media.proof import Evidence, consistent, in_sequence
+from receiver.media.standing import of_candidate
 from receiver.media.state import State
 from receiver.media.streams import FAR_SEQUENCE
 from receiver.wire.rtp import Verdict
@@ -266,7 +267,7 @@ class Sources:
         record["stream"], record["trust"], record["source"] = stream, claim.trust, tuple(source)
         record["heard_ns"] = max(int(record["heard_ns"]), int(now.streams["heard_ns"][stream]))
         record["flaws"] |= Flaw.UNANNOUNCED if claim.trust == Trust.UNANNOUNCED else 0
-        record["flaws"] |= Flaw.LATE_LOST if now.streams["statistics"]["late_lost"][stream] else 0
+        record["flaws"] |= of_candidate(now.streams["statistics"][stream])
         if before == source:
             self._say(tap, "epoch", source)
             return Verdict.ACCEPTED
