@@ -19,6 +19,7 @@ The spool tells the state of a recording by names alone, so that anybody may go 
     <id>.done                           the same, renamed: both names are in ready/; kept until ``finish.forget``
     commits-<worker>.log                how many octets of each part are known to be durable (C2)
     reserve                             space that is given up when the disk is full (C6)
+    notes.msgpack                       how the notes are laid out, for a version that lays them out otherwise
     positions-<worker>.msgpack          where the taps of a worker that left stand, until the next one goes on (D7)
 
 Nothing here has a loop, a logger or a network; every call blocks and belongs into a thread of the worker's. Every call

@@ -27,6 +27,7 @@ _SPOOLED = re.compile(
     r"|(?P<tmp>[0-9a-z.]+\.tmp))"
 )
 RESERVE = "spool/reserve"
+NOTES = "spool/notes.msgpack"
 _POSITIONS = re.compile(r"spool/positions-(\d{1,5})\.msgpack")
 _LOG = re.compile(r"spool/commits-(\d{1,5})\.log")
 _READY_ID = re.compile(rf"{_ID}(?:\.\d{{3,5}})?(?:-\d{{1,2}})?\.(?:wav|flac|json)$")
@@ -110,7 +111,7 @@ def positions(worker: int) -> str:
 
 def is_of_a_worker(name: str) -> bool:
     """Whether a name in spool belongs to a worker as a whole, and to no recording."""
-    return name == RESERVE or log_owner(name) is not None or _POSITIONS.fullmatch(name) is not None
+    return name in (RESERVE, NOTES) or log_owner(name) is not None or _POSITIONS.fullmatch(name) is not None
 
 
 def log_owner(name: str) -> int | None:

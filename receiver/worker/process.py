@@ -25,7 +25,7 @@ from receiver.media.taps import Taps
 from receiver.net.slab import open_slab
 from receiver.net.tick import Tick
 from receiver.wire import rtp
-from receiver.worker import interludes, orders
+from receiver.worker import interludes, notebooks, orders
 from receiver.worker.closing import Closing
 from receiver.worker.decoding import Decoding
 from receiver.worker.desk import Desk
@@ -106,6 +106,7 @@ class Worker:
 
     def recover(self) -> None:
         """Rules D7 and K5; with a fresh memory there is nothing, and it is quick."""
+        notebooks.bring_up(self._files)
         if self._configure.living is not None:
             self.desk.strangers = self.handover.take(self._configure.living)
         self._secured.look()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from receiver import link
 from receiver.archive import sidecar
 from receiver.archive.files import Files
-from receiver.archive.names import DEFAULT_PATTERN
+from receiver.archive.names import DEFAULT_PATTERN, is_of_a_worker
 from receiver.net.tick import GROUPS
 from receiver.worker.memory import Memory
 from receiver.worker.process import Worker
@@ -208,8 +208,8 @@ class Office:
         return read_json(found)
 
     def spooled(self) -> list[str]:
-        """What lies in spool, but for the commit log."""
-        return sorted(path.name for path in (self.directory / "spool").iterdir() if not path.name.endswith(".log"))
+        """What lies in spool of recordings."""
+        return sorted(path.name for path in (self.directory / "spool").iterdir() if not is_of_a_worker(f"spool/{path.name}"))
 
     async def leave(self) -> None:
         """Let the threads go; what the memory and the disk hold stays."""

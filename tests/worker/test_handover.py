@@ -12,6 +12,10 @@ from msgspec.structs import replace
 
 from receiver import link
 from receiver.archive import names
+from receiver.archive.files import Files
+from receiver.archive.sidecar import Source
+from receiver.media.columns import NOTE
+from receiver.worker import notebooks
 from tests.worker.office import HORIZON, Line, Office, office
 
 Call = Callable[..., Line]
@@ -65,6 +69,25 @@ async def test_d7_taps_go_on_from_the_memory(tmp_path: Path, memory: int, call: 
         assert one.worker.desk.strangers == {}
         assert not (tmp_path / POSITIONS).exists(), "they hold no longer"
         await rest(one, *lines)
+
+
+async def test_d7_notes_of_a_version_with_other_columns_are_read(
+    tmp_path: Path, memory: int, another: int, call: Call
+) -> None:
+    """The first worker's notes are laid out as an earlier version would, the second one finds them so."""
+    line = call(0)
+    await half(tmp_path, memory, line)
+    earlier = np.dtype([(name, NOTE[name]) for name in reversed(NOTE.names or ()) if name != "text"])
+    files = Files(tmp_path)
+    assert notebooks.bring_up(files, earlier) == 1
+    files.close()
+    async with office(tmp_path, another, kept=True, living=living(line), window=56_000) as one:
+        one.take(line.order, line.door.fileno())
+        told = await one.close(line)
+    [channel] = told.channels
+    assert [stream.epochs[0].frame for stream in channel.streams] == [0]
+    assert isinstance(channel.source, Source)
+    assert channel.source.changes == (), "a note of the source's latch is read, and it is the only one"
 
 
 @pytest.mark.parametrize("more", [{"window": 56_000}, {"taps": 3}, {"taps": 300}], ids=str)
