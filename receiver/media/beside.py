@@ -13,8 +13,9 @@ At most `MOST_LIVE` have a row at once; what is beyond is counted as CROWDED.
 
 import numpy as np
 
-from receiver.media.columns import Flaw, Role
+from receiver.media.columns import Role
 from receiver.media.joining import Joining
+from receiver.media.standing import of_candidate
 from receiver.media.state import State
 from receiver.media.streams import FAR_SEQUENCE
 from receiver.wire.rtp import Verdict
@@ -72,6 +73,5 @@ class Beside:
         """Give it a channel beside the others: ACCEPTED, or why not now."""
         verdict = self._joining.beside(stream, tap, known_ns - IDLE_NS)
         if verdict == Verdict.ACCEPTED:
-            late = self._state.now.streams["statistics"]["late_lost"][stream]
-            self._state.now.taps["flaws"][tap] |= Flaw.LATE_LOST if late else 0
+            self._state.now.taps["flaws"][tap] |= of_candidate(self._state.now.streams["statistics"][stream])
         return verdict

@@ -31,6 +31,8 @@ __all__ = ["Datagrams", "Pipeline", "Turn"]
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+REFUSED = (Verdict.AHEAD, Verdict.EPOCH_LIMIT)
+FLAWS = dict.fromkeys(REFUSED, Flaw.CLOCK) | {Verdict.LATE_LOST: Flaw.LATE_LOST, Verdict.NO_ROOM: Flaw.NO_ROOM}
 MOST_SIZES = 8  # rule A9: groups of equal length per batch; the rest one by one
 
 
@@ -48,6 +50,10 @@ class Turn(NamedTuple):
     def known_ns(self, at: int) -> int:
         """Up to when all that came for the tap of one of them was read: sockets are read in order of arrival."""
         return int(self.datagrams.arrival_ns[self.datagrams.tap == self.datagrams.tap[at]].max())
+
+    def is_kept_out(self, at: int) -> bool:
+        """Whether this datagram came inside a pause."""
+        return self.kept_out is not None and bool(self.kept_out[0][at])
 
 
 class Pipeline:
@@ -222,7 +228,7 @@ class Pipeline:
             row = int(record["row"])
             edge = self.state.now.rows["edge"]
             edge[row] = max(int(edge[row]), place.position + size)  # the next packet's rules look at it
-        elif place.verdict in (Verdict.LATE_LOST, Verdict.NO_ROOM):
+        elif place.verdict in FLAWS and not (place.verdict in REFUSED and turn.is_kept_out(at)):
             self._lose(stream, place.verdict)
         if record["role"] == Role.PROBATION and (place.fresh or place.verdict == kind != Verdict.ACCEPTED):
             self.sources.testify(stream, place.sequence, place.timestamp, arrival_ns)
@@ -322,7 +328,7 @@ class Pipeline:
         if record["role"] != Role.PROBATION:  # a candidate's losses count once it is admitted
             tap = int(record["tap"])
             self.state.touch("taps", tap)
-            self.state.now.taps["flaws"][tap] |= Flaw.LATE_LOST if why == Verdict.LATE_LOST else Flaw.NO_ROOM
+            self.state.now.taps["flaws"][tap] |= FLAWS[Verdict(why)]
 
     # -- how many
 

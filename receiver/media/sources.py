@@ -1,12 +1,11 @@
 """Who may be heard at a tap (rules B), decided on columns before a sample is placed (rule K7).
 
 A source that is not known yet becomes a **candidate**: a stream on probation that writes into a ring row of its own, so
-that probation costs no sound (rule A3). What it must prove depends on the tap's policy; see `_claim`, the whole of it.
+that probation costs no sound (rule A3). What it must prove depends on the tap's policy: `claims`.
 A first candidate writes into the tap's own row, and its admission is one number; a later one (another SSRC, another
 source) is joined to the tap's row by `Joining`.
 """
 
-import ipaddress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,37 +14,27 @@ from numpy.typing import NDArray
 from receiver.media import lines
 from receiver.media.address import NOWHERE, Source
 from receiver.media.beside import Beside
+from receiver.media.claims import SILENCE_NS, Claim, Claims
 from receiver.media.clock import SLACK, Clock, Packet
 from receiver.media.columns import ADDRESS, FAR, NS_PER_SAMPLE, Flaw, NoteKind, Policy, Role, TapState, Trust
 from receiver.media.joining import Joining
 from receiver.media.journal import Journal
 from receiver.media.keys import Pressed
 from receiver.media.proof import Evidence, consistent, in_sequence
+from receiver.media.standing import of_candidate
 from receiver.media.state import State
 from receiver.media.streams import FAR_SEQUENCE
 from receiver.wire.rtp import Verdict
 from receiver.wire.serial import widen
 
-__all__ = ["NOWHERE", "Claim", "News", "Packets", "Source", "Sources"]
+__all__ = ["NOWHERE", "SILENCE_NS", "News", "Packets", "Source", "Sources"]
 
 Ints = NDArray[np.int64]
 SECOND_NS = 1_000_000_000
 PROBATION_NS = 4 * SECOND_NS  # rule A3
-UNANNOUNCED_NS = 3 * SECOND_NS  # rule B2
-SILENCE_NS = 3 * SECOND_NS  # rule B5
 PAST_NS = 5 * SECOND_NS
 MOST_CANDIDATES = 4  # rule B1
 PROOFS = ("proof_sequence", "proof_timestamp", "proof_arrival_ns")
-
-
-class Claim(NamedTuple):
-    """What a source must prove: packets in sequence, over how long, with what trust it is heard then."""
-
-    packets: int
-    trust: Trust
-    span_ns: int = 0
-    not_before_ns: int = 0  # monotonic
-    alone: bool = False  # only if no other candidate has proved as much
 
 
 class News(NamedTuple):
@@ -79,7 +68,7 @@ class Sources:
 
     def __init__(self, state: State, journal: Journal, clock: Clock, joining: Joining, allow: list[str]) -> None:
         self._state, self._journal, self._clock, self._joining = state, journal, clock, joining
-        self._networks = [ipaddress.ip_network(network, strict=False) for network in allow]
+        self._claims = Claims(allow)
         self._beside = Beside(state, joining, clock.horizon * NS_PER_SAMPLE)
         self.news: list[News] = []
 
@@ -108,7 +97,7 @@ class Sources:
         record = self._state.now.taps[tap]
         if record["state"] not in (TapState.OPEN, TapState.CLOSING):
             return found, Verdict.STRAY
-        claim = self._claim(record, source, int(packets.arrival_ns[0]))
+        claim = self._claims.of(record, source, int(packets.arrival_ns[0]))
         if claim is None:
             return found, Verdict.FOREIGN
         mine = self._joining.census.of(tap)
@@ -143,34 +132,6 @@ class Sources:
 
     # -- candidates
 
-    def _claim(self, tap: Any, source: Source, arrival_ns: int) -> Claim | None:
-        """Rule B2 and B5: may this source be heard at this tap, and for what proof?"""
-        latched = bool(tap["stream"] >= 0)
-        if latched and Source.read(tap["source"]) == source:
-            return Claim(2, Trust(tap["trust"]))  # rule A11: another SSRC, or the same one started anew
-        if latched and arrival_ns - int(tap["heard_ns"]) < SILENCE_NS:
-            return None
-        first = self._first_claim(tap, source, latched)
-        return first._replace(packets=8) if latched and first else first
-
-    def _first_claim(self, tap: Any, source: Source, latched: bool) -> Claim | None:
-        """What comes for a tap with a key has a right tag, which is proof enough; the policy may still be narrower."""
-        claim = self._policy_claim(tap, source, latched)
-        return Claim(1, Trust.SRTP) if claim and tap["suite"] else claim
-
-    def _policy_claim(self, tap: Any, source: Source, latched: bool) -> Claim | None:
-        announced, policy = Source.read(tap["announced"]), int(tap["policy"])
-        same_host = source[:2] == announced[:2]
-        if policy in (Policy.EXACT, Policy.ANNOUNCED) and same_host and announced.port in (source.port, 0):
-            return Claim(1, Trust.ANNOUNCED)
-        if policy == Policy.ANNOUNCED and not latched:
-            return Claim(4, Trust.UNANNOUNCED, not_before_ns=int(tap["answered_ns"]) + UNANNOUNCED_NS, alone=True)
-        if policy == Policy.ADDRESS and same_host:
-            return Claim(4, Trust.ADDRESS)
-        if policy == Policy.ALLOW_LIST and any(source.address in network for network in self._networks):
-            return Claim(4, Trust.ALLOW_LIST, span_ns=22_000_000)
-        return Claim(4, Trust.UNVERIFIED) if policy == Policy.ANY else None
-
     def testify(self, stream: int, sequence: int, timestamp: int, arrival_ns: int) -> None:
         """Keep what a candidate's packet proves; of its different sequence numbers the eight highest. Both widened."""
         record = self._state.now.streams[stream]
@@ -204,7 +165,7 @@ class Sources:
             return Verdict.PROBATION
         tap = int(record["tap"])
         source = Source.read(record["source"])
-        claim = self._claim(now.taps[tap], source, int(record["heard_ns"]))
+        claim = self._claims.of(now.taps[tap], source, int(record["heard_ns"]))
         if claim is None or known_ns < claim.not_before_ns or not self._proved(record, claim):
             return Verdict.PROBATION
         if claim.alone and self._contested(tap, source, claim):
@@ -266,7 +227,7 @@ class Sources:
         record["stream"], record["trust"], record["source"] = stream, claim.trust, tuple(source)
         record["heard_ns"] = max(int(record["heard_ns"]), int(now.streams["heard_ns"][stream]))
         record["flaws"] |= Flaw.UNANNOUNCED if claim.trust == Trust.UNANNOUNCED else 0
-        record["flaws"] |= Flaw.LATE_LOST if now.streams["statistics"]["late_lost"][stream] else 0
+        record["flaws"] |= of_candidate(now.streams["statistics"][stream])
         if before == source:
             self._say(tap, "epoch", source)
             return Verdict.ACCEPTED
@@ -291,7 +252,7 @@ class Sources:
         stream = int(record["stream"])
         if stream < 0:
             return
-        meant = self._first_claim(record, Source.read(record["source"]), latched=True)
+        meant = self._claims.first(record, Source.read(record["source"]), latched=True)
         if meant is not None:
             record["trust"] = meant.trust
             return

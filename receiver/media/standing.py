@@ -1,6 +1,7 @@
 """Where taps, sources and streams stand: the words of `receiver.media.columns` for single octets. A number stays."""
 
 from enum import IntEnum
+from typing import Any
 
 
 class TapState(IntEnum):
@@ -54,3 +55,10 @@ class Flaw(IntEnum):
     NO_ROOM = 16
     NOTES_LOST = 32
     KEY_LOST = 256
+    CLOCK = 512
+    """Sound of its source was refused for what its clock said (rules A10, A11)."""
+
+
+def of_candidate(statistics: Any) -> int:
+    """The flaws of a tap that admits a stream with these statistics: what it lost while nobody had decided on it."""
+    return (Flaw.LATE_LOST if statistics["late_lost"] else 0) | (Flaw.CLOCK if statistics["invalid"] else 0)

@@ -37,6 +37,8 @@ _FLAWS = {
                        "compare `seen` with `announced`; set [media].source if this is as it should be"),
     Flaw.LATE_LOST: ("late_lost", "packets came after their place in the file was closed", ""),
     Flaw.NO_ROOM: ("no_room", "packets found no room in the ring", "is the disk too slow? see [media].window_ms"),
+    Flaw.CLOCK: ("clock", "packets came more than 2 s ahead of their time, or with more than eight jumps of the clock"
+                 " a minute; they are in no file", "does the sender send in real time? is its clock steady?"),
     Damage.WRITE_FAILED: ("write_failed", "sound that had arrived could not be written; it is in the list of gaps",
                           "see to the disk; the log tells when it was"),
     Damage.SYNC_FAILED: ("sync_failed", "the disk failed while it was to keep this sound; nobody can vouch for it",

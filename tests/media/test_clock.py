@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.media.columns import NoteKind
+from receiver.media.columns import Flaw, NoteKind
 from receiver.wire.rtp import Verdict
-from tests.media.rig import HORIZON, MS, SECOND, START, Rig, Sent, codes, linear, talk, truth
+from tests.media.rig import HORIZON, MS, SECOND, START, WALL, Rig, Sent, codes, linear, talk, truth
 from tests.tools import count
 
 MINUTE = 60 * SECOND
@@ -97,6 +97,50 @@ def test_a11_at_most_eight_epochs_a_minute_the_rest_is_counted() -> None:
     assert rig.count(Verdict.EPOCH_LIMIT) == 240 - rig.count(Verdict.ACCEPTED)
     assert rig.count(Verdict.EPOCH_LIMIT) > 200
     assert rig.statistics()["invalid"] == rig.count(Verdict.EPOCH_LIMIT)
+    assert rig.tap()["flaws"] == Flaw.CLOCK
+
+
+def test_a10_sound_that_is_refused_because_it_is_ahead_of_time_is_a_flaw_of_the_tap() -> None:
+    rig = Rig()
+    rig.open()
+    burst = [packet._replace(arrival_ns=START + k * MS // 2) for k, packet in enumerate(talk(138))]
+    rig.run(burst)
+    assert rig.count(Verdict.AHEAD) == 138 - rig.count(Verdict.ACCEPTED) > 30
+    assert rig.tap()["flaws"] == Flaw.CLOCK
+
+
+def test_a10_a_burst_within_the_two_seconds_is_whole_and_no_flaw() -> None:
+    rig = Rig()
+    rig.open()
+    sent = [packet._replace(arrival_ns=START + k * MS // 2) for k, packet in enumerate(talk(100))]
+    rig.run(sent)
+    assert rig.parts[0].present() == truth(sent, 5_000)
+    assert rig.tap()["flaws"] == 0
+
+
+def test_a10_what_a_pause_keeps_out_anyhow_is_no_flaw() -> None:
+    rig = Rig()
+    rig.open()
+    rig.run(talk(10))
+    rig.pipeline.pauses.turn(0, START + SECOND, WALL + SECOND)
+    rig.state.commit()
+    late = START + SECOND
+    more = talk(200, late, sequence=110, timestamp=6_600)
+    rig.run([packet._replace(arrival_ns=late + k * MS // 2) for k, packet in enumerate(more, 1)])
+    assert rig.count(Verdict.AHEAD) > 0
+    assert rig.tap()["flaws"] == 0
+
+
+def test_a10_a_candidate_that_is_admitted_brings_its_flaw_with_it() -> None:
+    rig = Rig()
+    rig.open()
+    rig.run(talk(10))
+    late = START + SECOND
+    more = talk(200, late, ssrc=8, seed=2, sequence=9_000, timestamp=1 << 30)
+    rig.run([packet._replace(arrival_ns=late + k * MS // 2) for k, packet in enumerate(more)])
+    assert rig.count(Verdict.AHEAD) > 0
+    assert rig.tap()["epochs"] == 1, "it was not admitted"
+    assert rig.tap()["flaws"] == Flaw.CLOCK
 
 
 @given(st.integers(0, 1 << 32))

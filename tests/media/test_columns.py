@@ -33,7 +33,7 @@ def test_no_object_of_the_room_keeps_what_must_survive() -> None:
     pipeline = Rig().pipeline
     allowed = {
         "_state", "state", "timeline", "journal", "streams", "clock", "joining", "sources", "census", "_timeline",
-        "_journal", "_clock", "_joining", "_kinds", "_networks", "_wait_ns", "news", "horizon", "window", "_flat",
+        "_journal", "_clock", "_joining", "_kinds", "_claims", "_wait_ns", "news", "horizon", "window", "_flat",
         "_pitch", "_absence", "holes", "keys", "pacing", "_pacing", "_mask_dtmf", "_turn", "_tap_of",
         "_free", "_spare", "_written", "reporting", "_census", "_beside", "unknown", "secured", "_keys", "pauses",
         "packets",
@@ -46,3 +46,4 @@ def test_no_object_of_the_room_keeps_what_must_survive() -> None:
     for part in (*parts, pipeline.sources, pipeline.sources._beside, *more):
         assert set(vars(part)) <= allowed, type(part).__name__
     assert set(vars(pipeline.timeline.packets)) <= allowed
+    assert set(vars(pipeline.sources._claims)) == {"_networks"}

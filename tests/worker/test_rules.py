@@ -63,6 +63,18 @@ async def test_a6_what_was_lost_is_silence_and_a_row_of_the_list_and_nothing_is_
         assert (done.absent_frames, done.channels[0].streams[0].lost, done.outcome) == (800, 5, "complete")
 
 
+async def test_a10_sound_that_is_refused_because_it_is_ahead_of_time_is_said(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    tap = call()
+    async with office(tmp_path, memory) as one:
+        await one.open(tap)
+        tap.talk(400)  # eight seconds of sound at once
+        done = await one.close(tap)  # reads it
+    assert done.channels[0].streams[0].packets < 400
+    assert (done.outcome, done.problem.code) == ("degraded", "clock")
+
+
 async def test_a10_a11_both_anchors_of_a_jump_and_of_a_new_ssrc_are_in_the_sidecar(
     tmp_path: Path, memory: int, call: Call
 ) -> None:
