@@ -86,7 +86,9 @@ class Worker:
             state, pipeline, drain, taps, self.shelf, self.commit, configure.segment_frames, self._roll
         )
         self.mishaps = Mishaps(state, taps, self.shelf, self.keeping)
-        self.rolling = Rolling(state, pipeline.timeline, self.shelf, self.errands, files, configure.horizon)
+        self.rolling = Rolling(
+            state, pipeline.timeline, self.shelf, self.errands, files, configure.horizon, self.intake.known_ns
+        )
         self.closing = Closing(
             state, pipeline.timeline, self.intake, self.keeping, taps, self.shelf, self.rolling, self.errands, files,
             configure.horizon,

@@ -1,7 +1,6 @@
 """Rule C7: a long recording becomes several files, one after the other, while its taps go on."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,6 +17,7 @@ from receiver.media.timeline import Timeline
 from receiver.worker import interludes, story, voices
 from receiver.worker.clocks import by_channel
 from receiver.worker.errands import Errands
+from receiver.worker.intake import Slots
 from receiver.worker.shelf import Shelf, read_notes, scale
 
 LOOK_AGAIN_S: Final = 0.1
@@ -27,10 +27,11 @@ class Rolling:
     """Brings the parts before the present ones to ready/, beside the tick. A recording's taps go together."""
 
     def __init__(
-        self, state: State, timeline: Timeline, shelf: Shelf, errands: Errands, files: Files, horizon: int
-    ) -> None:
+        self, state: State, timeline: Timeline, shelf: Shelf, errands: Errands, files: Files, horizon: int,
+        known_ns: Slots,
+    ) -> None:  # fmt: skip
         self._state, self._timeline, self._shelf, self._errands, self._files = state, timeline, shelf, errands, files
-        self._horizon = horizon
+        self._horizon, self._known_ns = horizon, known_ns
         self._rolls: dict[int, asyncio.Task[None]] = {}  # by the recording's first tap
 
     def roll(self, slots: Sequence[int], draft: Draft) -> None:
@@ -110,10 +111,11 @@ class Rolling:
         """Whether all that lies before a frame was handed on: a channel is cut where the others were, ahead of what it
         was handed on up to then (`receiver.media.cutting`)."""
         live = self._state.live
-        record, tap = live.rows[row], live.taps[int(live.rows["tap"][row])]
+        record, slot = live.rows[row], int(live.rows["tap"][row])
+        tap = live.taps[slot]
         heard_ns = live.streams["heard_ns"][record["stream"]] if record["further"] else tap["heard_ns"]
         playout = self._timeline.frame(row, int(record["playout"])) * scale(tap)
-        silent = time.monotonic_ns() - int(heard_ns) > SETTLED_NS
+        silent = int(self._known_ns[slot]) - int(heard_ns) > SETTLED_NS
         over = silent or tap["state"] in (TapState.CLOSING, TapState.FINISHED)
         return playout >= frame or (over and bool(record["playout"] >= record["edge"]))  # its last drain may still come
 

@@ -1,5 +1,6 @@
 """Layout ``stereo``: two taps are one recording, left speak, right listen, whatever happens to either."""
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -368,6 +369,37 @@ async def test_c7_what_came_for_a_published_segment_after_a_silence_is_said_to_b
         one.drain()
         told = await one.close(lines[0])
         assert (told.outcome, told.problem.code) == ("degraded", "late_lost")
+        assert check(tmp_path) == []
+
+
+async def test_c7_a_side_whose_socket_nobody_read_was_not_silent_before_the_cut(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker dies between the roll and its WAV; what one side had sent for the part before waits in its socket."""
+    monkeypatch.setattr(rolling, "LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr(rolling, "SETTLED_NS", 0)
+    lines = pair(call)
+    async with office(tmp_path, memory, segment_frames=9_000) as one:
+        await one.open(*lines)
+        for each, count in zip(lines, (80, 20), strict=True):
+            each.talk(count)
+        one.hear()
+        with monkeypatch.context() as patched:
+            patched.setattr(rolling.Rolling, "resume", lambda *_: None)
+            one.drain()
+        assert one.tap(lines[0])["segment"] == 1
+        await one.sync()
+    lines[1].talk(30, first=20)
+    async with office(tmp_path, memory, segment_frames=9_000) as two:
+        await two.open(*lines)
+        await asyncio.sleep(0.1)
+        two.hear()
+        two.drain()
+        told = await two.close(lines[0])
+        assert told.outcome == "complete"
+        whole = frames(two, lines[0])
+        for packet in lines[1].sent:
+            assert linear(packet.payload).tobytes() in whole[:, 1].tobytes()
         assert check(tmp_path) == []
 
 
