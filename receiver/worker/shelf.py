@@ -156,6 +156,8 @@ class Shelf:
             before = PartKey(recording_id, channel, segment - 1, first_before)
             if begun or self._files.stat(before.name):
                 strand.before = Part.reopen(self._files, before)
+                # the ring is given back by what a commit says of the present part: it must speak of this one as well
+                self.writer.put(Write(strand.before, 0, (), self._nowhere, 0, 0))
         return strand
 
     def beside(self, slot: int) -> list[int]:
@@ -217,7 +219,7 @@ class Shelf:
         for number, piece in enumerate(pieces, 1):
             cursor, index = (self._state.written, cut.row) if number == len(pieces) else (self._nowhere, 0)
             self._put(strand.part_of(piece.frame), piece.frame, piece.samples, (cursor, index, cut.upto))
-        if not pieces:
+        if not pieces or strand.part_of(pieces[-1].frame) is None:  # a ring that no commit speaks of stays full
             self.writer.put(Write(strand.part, 0, (), self._state.written, cut.row, cut.upto))
 
     def write_logs(self) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from receiver.archive.commitlog import read_log
 from receiver.archive.files import Files
 from receiver.worker import rolling
 from tests.worker.office import HORIZON, Line, Office, office, until
@@ -148,6 +149,26 @@ async def test_k5_what_was_handed_on_over_a_roll_and_never_written_goes_to_both_
         told = await two.close(line)
         assert (told.outcome, told.gaps, len(told.parts)) == ("complete", (), 2)
         assert np.array_equal(two.sound(line), line.truth)
+
+
+async def test_k5_what_was_written_before_a_roll_and_never_committed_is_named_by_the_next_commit(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut takes it away (rule C5), though its ring was given back."""
+    line = call()
+    async with office(tmp_path, memory, segment_frames=SEGMENT) as one:
+        await one.open(line)
+        monkeypatch.setattr(rolling.Rolling, "resume", lambda *_: None)
+        await roll_once(one, line, 0)
+        await one.worker.shelf.behind()
+        one.worker.shelf.writer.take_marks()  # nobody lives to commit it
+    async with office(tmp_path, memory, segment_frames=SEGMENT) as two:
+        await two.open(line)
+        before = two.worker.shelf.taps[0].before
+        assert before is not None
+        await two.sync()
+        assert read_log(two.files, 0)[before.log_key] == before.octets == 2 * (HORIZON + 40 * 160)
+        assert two.state.committed[0] == two.state.written[0] > 0
 
 
 async def test_c7_no_segment_is_begun_while_the_one_before_is_no_wav_yet(

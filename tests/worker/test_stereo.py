@@ -18,7 +18,7 @@ from receiver.media.columns import TapState
 from receiver.worker import rolling
 from tests.archive.world import read_wav
 from tests.media.rig import linear
-from tests.worker.office import Line, Office, office, until
+from tests.worker.office import HORIZON, Line, Office, office, until
 
 Call = Callable[..., Line]
 PARTIES = ("speak", "listen")
@@ -401,6 +401,33 @@ async def test_c7_a_side_whose_socket_nobody_read_was_not_silent_before_the_cut(
         for packet in lines[1].sent:
             assert linear(packet.payload).tobytes() in whole[:, 1].tobytes()
         assert check(tmp_path) == []
+
+
+async def test_k5_a_ring_full_of_what_came_for_a_published_segment_is_given_back(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it is written anywhere, and a commit tells of files that are."""
+    monkeypatch.setattr(rolling, "LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr(rolling, "SETTLED_NS", 0)
+    lines = pair(call)
+    async with office(tmp_path, memory, segment_frames=30_000, window=28_000) as one:
+        await one.open(*lines)
+        lines[1].talk(20)
+        for first in range(0, 240, 40):
+            lines[0].talk(40, first=first)
+            one.hear()
+            await one.commit()
+            one.slices()
+        await rolled(one, lines)
+        assert one.tap(lines[1])["segment_frame"] > 200 * 160
+        lines[1].talk(160, first=20)
+        for _ in range(5):
+            one.hear()
+            await one.commit()
+            one.slices()
+        row = int(one.tap(lines[1])["row"])
+        assert one.state.live.rows["edge"][row] == HORIZON + 180 * 160
+        assert one.state.committed[row] == one.state.written[row] == HORIZON + 180 * 160
 
 
 async def test_a15_sides_lie_beside_each_other_by_their_clocks_and_not_by_what_came_first(
