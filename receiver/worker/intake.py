@@ -104,7 +104,8 @@ class Intake:
         if self._slab.used():
             self._slab.seal(*clocks())
             self._step(self._slab.used())
-        self.known_ns[self._emptied] = self._asked_ns[self._emptied]
+        emptied = self._emptied
+        self.known_ns[emptied] = np.maximum(self.known_ns[emptied], self._asked_ns[emptied])
         self._emptied.clear()
 
     def run_again(self) -> int:
@@ -146,7 +147,8 @@ class Intake:
     def _step(self, count: int) -> None:
         state, slab = self._state, self._slab
         slab.attempts += 1
-        news = self._pipeline.step(self.datagrams(count), slab.now_ns, slab.offset_ns)
+        datagrams = self.datagrams(count)
+        news = self._pipeline.step(datagrams, slab.now_ns, slab.offset_ns)
         world = state.now.world
         before_ns = int(world["clock_offset_ns"][0])
         world["clock_changes"] += before_ns != 0 and abs(slab.offset_ns - before_ns) > CLOCK_STEP_NS
@@ -156,5 +158,7 @@ class Intake:
         state.touch("taps", self._emptied)
         state.now.taps["ticked_ns"][self._emptied] = self._asked_ns[self._emptied]
         state.commit()
+        # also where more waits behind it: a socket that strangers flood is never read to its end
+        np.maximum.at(self.known_ns, datagrams.tap, datagrams.arrival_ns)
         if news:
             self._tell(news)

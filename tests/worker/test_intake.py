@@ -1,5 +1,6 @@
 """From sockets to committed columns: one turn per slab, sockets of full rings unread, the tick's time."""
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from receiver.media.columns import TapState
+from receiver.media import sources
+from receiver.media.columns import Role, TapState
 from receiver.media.drain import MOST_PACKETS
 from receiver.net.slab import PlainSlab
 from receiver.worker import intake as intakes
 from receiver.worker import process
+from tests.media.rig import talk
 from tests.worker.office import Line, Office, office
 
 Call = Callable[..., Line]
@@ -56,7 +59,9 @@ async def test_k5_room_is_checked_before_a_socket_is_read(tmp_path: Path, memory
         assert one.tap(0)["verdicts"].sum() < 95  # the kernel keeps the rest
 
 
-async def test_known_is_up_to_when_a_socket_was_read_to_its_end(tmp_path: Path, memory: int, call: Call) -> None:
+async def test_known_is_up_to_when_a_socket_was_read_to_its_end_or_what_was_read_of_it(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
     emptied, more, quiet, full = (call(slot) for slot in range(4))
     async with office(tmp_path, memory, window=36_000) as one:
         await one.open(emptied, more, quiet, full)
@@ -69,9 +74,30 @@ async def test_known_is_up_to_when_a_socket_was_read_to_its_end(tmp_path: Path, 
         emptied.talk(3)
         more.talk(MOST_PACKETS + 1)
         read(one, *range(4), now_ns=now_ns)
-        assert intake.known_ns[:5].tolist() == [now_ns, before[more.slot], now_ns, before[full.slot], 0]
-        read(one, *range(4), now_ns=now_ns + 1)
-        assert intake.known_ns[more.slot] == now_ns + 1
+        heard_ns = one.state.live.taps["heard_ns"]
+        assert now_ns < heard_ns[more.slot] < intakes.clocks()[0]
+        assert intake.known_ns[:5].tolist() == [*heard_ns[:2], now_ns, before[full.slot], 0]
+        now_ns = intakes.clocks()[0]
+        read(one, *range(4), now_ns=now_ns)
+        assert intake.known_ns[more.slot] == now_ns
+
+
+async def test_a3_strangers_that_never_let_a_socket_be_emptied_are_given_up_all_the_same(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "PROBATION_NS", 1)
+    line, flood = call(policy="any"), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        with flood:
+            for ssrc in range(2 * MOST_PACKETS):
+                line.send(talk(1, ssrc=ssrc), by=flood)
+            line.sent.clear()
+            assert read(one, 0, now_ns=intakes.clocks()[0]) == MOST_PACKETS
+            candidates = one.state.live.streams["role"] == Role.PROBATION
+            assert np.count_nonzero(candidates) == sources.MOST_CANDIDATES
+            one.worker.keeping.review(one.worker.intake.known_ns, 0)
+            assert not (one.state.live.streams["role"] == Role.PROBATION).any()
 
 
 async def test_a_closing_or_held_tap_is_not_read(tmp_path: Path, memory: int, call: Call) -> None:
