@@ -35,6 +35,11 @@ DIFFERS = CLOCK_RATE * 8 // 100
 """Positions from a decoder's new beginning on of which nobody promises that they are what they would have been."""
 
 
+def preroll(window: int) -> int:
+    """How much of a row of packets stays for a decoder's new beginning: of a short ring less."""
+    return min(PREROLL, window * 2 // 15)
+
+
 class Parcel(NamedTuple):
     """What one cut holds, on its way to the decoder. Frames count in 1/8000 s, as those of all rows do.
 
@@ -60,7 +65,7 @@ class PacketRows:
     @property
     def preroll(self) -> int:
         """How much of a row stays for a decoder's new beginning: of a short ring less."""
-        return min(PREROLL, self._state.shape.window * 2 // 15)
+        return preroll(self._state.shape.window)
 
     def patience(self, horizon: int) -> int:
         """How long a missing packet is waited for: at least as long as one of sound."""

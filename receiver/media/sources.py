@@ -16,10 +16,23 @@ from receiver.media.address import NOWHERE, Source
 from receiver.media.beside import Beside
 from receiver.media.claims import SILENCE_NS, Claim, Claims
 from receiver.media.clock import SLACK, Clock, Packet
-from receiver.media.columns import ADDRESS, FAR, NS_PER_SAMPLE, Flaw, NoteKind, Policy, Role, TapState, Trust
+from receiver.media.columns import (
+    ADDRESS,
+    FAR,
+    LONGEST_PACKET,
+    NS_PER_SAMPLE,
+    Flaw,
+    NoteKind,
+    Policy,
+    Role,
+    TapState,
+    Trust,
+)
+from receiver.media.drain import RESERVE
 from receiver.media.joining import Joining
 from receiver.media.journal import Journal
 from receiver.media.keys import Pressed
+from receiver.media.packets import preroll
 from receiver.media.proof import Evidence, consistent, in_sequence
 from receiver.media.standing import of_candidate
 from receiver.media.state import State
@@ -287,9 +300,18 @@ class Sources:
         silent_ns = known - streams["heard_ns"]
         for stream in np.flatnonzero((streams["role"] == Role.PAST) & (silent_ns > PAST_NS)).tolist():
             self._joining.bury(stream)
-        still = np.flatnonzero((streams["run_packets"] > 0) & (silent_ns > SECOND_NS))
+        running = np.flatnonzero(streams["run_packets"] > 0)
+        still = running[(silent_ns[running] > SECOND_NS) | self._chokes(running)]
         self._state.touch("streams", still)
         streams["run_packets"][still] = 0
+
+    def _chokes(self, streams: Ints) -> NDArray[np.bool_]:
+        """Which runs of rule A17 leave the ring no room for the packets that would decide them: those stay unread."""
+        now, window = self._state.now, self._state.shape.window
+        row = now.streams["row"][streams]
+        kept = np.where(now.rows["packed"][row] > 0, preroll(window), 0)
+        queued = now.rows["edge"][row] - now.streams["run_position"][streams]
+        return np.asarray(kept + queued + RESERVE + LONGEST_PACKET > window)
 
     def _give_up(self, stream: int) -> None:
         """A candidate's time is over. If it was one more SSRC of the source itself (rule A12), that must be known."""

@@ -7,6 +7,7 @@ from receiver.media.columns import CLOCK_RATE
 from receiver.media.drain import MOST_PACKETS, Drain
 from receiver.wire.rtp import Verdict
 from tests.media.rig import HORIZON, MS, SECOND, START, WINDOW, Rig, Sent, codes, talk, truth
+from tests.media.test_packets import OPUS, speech
 
 TAP_0 = np.array([0])
 
@@ -41,6 +42,30 @@ def test_a_tap_whose_socket_nobody_read_was_not_silent() -> None:
     last_ns = START + 99 * 20 * MS
     taps, _, upto = rig.drains.ripe(np.array([0, 1]), np.array([last_ns, last_ns + SECOND]))
     assert dict(zip(taps.tolist(), upto.tolist(), strict=True)) == {0: 16_000, 1: HORIZON + 16_000}
+
+
+@pytest.mark.parametrize("opus", [False, True])
+@pytest.mark.parametrize("window", [24_160, WINDOW])
+def test_a17_what_would_decide_it_waits_for_the_room_that_waits_for_it(window: int, opus: bool) -> None:
+    """Loss, and behind it packets that come too late: the ring is full, and nobody knows how long it is silent."""
+    rig = Rig(window=window)
+    rig.open(opus=OPUS if opus else 0)
+    before, late = talk(50), talk(30, START + 4_200 * MS, sequence=245, timestamp=5_000 + 145 * 160)
+    if opus:
+        begins = 5_000 + 6 * 145 * 160
+        before, late = speech([160] * 50), speech([160] * 30, begins, 245, START + 4_200 * MS)
+    rig.step(before)
+    rig.drain(START + 4 * SECOND)
+    known_ns = late[0].arrival_ns
+    for _ in range(30):
+        if room := min(rig.room(), 4):
+            batch, late = late[:room], late[room:]
+            known_ns = batch[-1].arrival_ns if batch else known_ns + 100 * MS
+            rig.step(batch)
+        rig.drain(known_ns)
+        rig.review(known_ns)
+    assert not late
+    assert rig.count(Verdict.NO_ROOM) == 0
 
 
 def test_at_the_end_everything_is_ripe(rig: Rig) -> None:
