@@ -187,14 +187,14 @@ class Pipeline:
         for start in range(0, most, LONGEST_RUN):
             part = heard if most <= LONGEST_RUN else heard.take((rank >= start) & (rank < start + LONGEST_RUN))
             self._place(part, turn)
+        live = involved[now.streams["role"][involved] == Role.LIVE]
+        taps = now.streams["tap"][live]
+        self.state.touch("taps", taps)
+        np.maximum.at(now.taps["heard_ns"], taps, now.streams["heard_ns"][live])  # before others claim its place (B5)
         for stream in involved[now.streams["role"][involved] == Role.PROBATION].tolist():
             mine = heard.at[heard.stream == stream]
             fate = self.sources.judge(stream, turn.known_ns(int(mine[0])), turn.now_ns + turn.wall_offset_ns)
             turn.verdict[mine[turn.verdict[mine] == Verdict.ACCEPTED]] = fate
-        live = involved[now.streams["role"][involved] == Role.LIVE]
-        taps = now.streams["tap"][live]
-        self.state.touch("taps", taps)
-        now.taps["heard_ns"][taps] = np.maximum(now.taps["heard_ns"][taps], now.streams["heard_ns"][live])
 
     def _place(self, heard: Heard, turn: Turn) -> None:
         """At most `LONGEST_RUN` packets of each stream: those in plain order all at once, the others one by one."""

@@ -52,6 +52,17 @@ def test_b5_a_source_that_speaks_again_keeps_its_place() -> None:
     assert rig.parts[0].present() == truth(before + again, 5_000)
 
 
+def test_b5_a_source_that_spoke_in_the_same_slab_was_not_silent() -> None:
+    """A quiet tap is asked every half second only: the slab holds it and, half a second later, who would take over."""
+    rig = Rig()
+    rig.open(policy=Policy.ADDRESS)
+    before, again = talk(50), talk(1, START + 3_500 * MS, sequence=150, timestamp=5_000 + 3_500 * 8)
+    rig.step(before)
+    rig.step(again + talk(9, START + 3_990 * MS, ssrc=9, seed=2, source=OTHER_PORT))
+    rig.review(START + 4_500 * MS)
+    assert rig.tap()["moves"] == 0
+
+
 @pytest.mark.parametrize("policy", [Policy.EXACT, Policy.ANNOUNCED])
 def test_b5_the_api_tells_a_new_source_and_the_old_one_is_not_heard_any_more(policy: Policy) -> None:
     rig = Rig()
