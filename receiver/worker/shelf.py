@@ -139,6 +139,8 @@ class Shelf:
         own = self._strand(recording_id, slot, live.taps[slot], 0)
         self.add(slot, own.part)
         self.taps[slot].strands[0] = own
+        if live.taps["notes"][slot]:  # empty, but it opens the file: the next commit tells how far it reaches
+            self.writer.put(Write(self.taps[slot].notes, 0, (b"",), self._nowhere, 0, 0))
         for row in np.flatnonzero((live.rows["tap"] == slot) & (live.rows["further"] > 0)).tolist():
             further = int(live.rows["further"][row])
             begun = own.before is not None and live.rows["segment_frame"][row] > 0

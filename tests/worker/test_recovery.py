@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from receiver import link
+from receiver.archive.commitlog import read_log
 from receiver.archive.files import Files
 from receiver.media.drain import Drain
 from receiver.media.pipeline import Pipeline
@@ -135,6 +136,24 @@ async def test_k5_a_full_ring_that_was_written_and_never_committed_goes_on(
         told = await two.close(line)
         assert (told.outcome, told.gaps) == ("complete", ())
         assert np.array_equal(two.sound(line), line.truth)
+
+
+async def test_k5_notes_that_were_written_and_never_committed_are_named_by_the_next_commit(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    """Else a power cut takes them away (rule C5), and nobody says again what they say."""
+    line = call()
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        line.talk(50)
+        one.hear()
+        await one.worker.shelf.behind()
+        one.worker.shelf.writer.take_marks()  # nobody lives to commit it
+    async with office(tmp_path, memory) as two:
+        await two.open(line)
+        await two.sync()
+        notes = two.worker.shelf.taps[0].notes
+        assert read_log(two.files, 0)[notes.log_key] == two.tap(0)["notes"] * notes.record_octets > 0
 
 
 async def test_a3_what_came_while_no_worker_lived_belongs_to_the_candidate_that_waited_for_it(
