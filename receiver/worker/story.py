@@ -189,9 +189,10 @@ def nothing(picture: Picture) -> sidecar.Problem | None:
     counts = {v.name.lower(): int(picture.tap["verdicts"][v]) for v in Verdict if picture.tap["verdicts"][v]}
     seen = ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "no datagram at all"
     if strange := ", ".join(map(str, unknown_types(picture))):
+        opus = int(picture.tap["opus"])  # takes nothing else (rule A14)
         return sidecar.Problem(
             "no_packets", f"Nothing that can be recorded came; the port saw {seen}, of payload type {strange}.",
-            "Have the sender use PCMU (payload type 0) or PCMA (8).",
+            f"Have the sender use {f'Opus (payload type {opus})' if opus else 'PCMU (payload type 0) or PCMA (8)'}.",
         )  # fmt: skip
     return sidecar.Problem(
         "no_packets", f"No packet of the tap's source came; the port saw {seen}.",
