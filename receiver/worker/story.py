@@ -33,6 +33,8 @@ _FLAWS = {
     Flaw.SET_ASIDE: ("slab_set_aside", "packets were set aside after two workers died on them", "see quarantine/"),
     Flaw.CONFLICT: ("source_conflict", "more than one unannounced source sent; none was admitted meanwhile",
                     "name the right one with `source`"),
+    Flaw.SSRCS: ("too_many_ssrcs", "the source sent more SSRCs than are heard (four at once, eight new ones a minute);"
+                 " sound of others is in no file", "one call a port; does the sender restart its stream all the time?"),
     Flaw.UNANNOUNCED: ("source_unannounced", "the sound came from another address than the announced one",
                        "compare `seen` with `announced`; set [media].source if this is as it should be"),
     Flaw.LATE_LOST: ("late_lost", "packets came after their place in the file was closed", ""),
