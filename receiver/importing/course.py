@@ -47,8 +47,8 @@ UNVERIFIED: Final = "unverified"
 
 @dataclass(frozen=True)
 class Options:
-    """How to import. ``silence_ns``: a stream that nothing comes of for so long is over. ``name``: as
-    ``[storage].name``; ``horizon`` in samples; ``mask_dtmf``: as ``[taps].mask_dtmf``."""
+    """How to import. ``silence_ns``: a stream that nothing comes of for so long is over. ``name``, ``encoding``: as
+    in ``[storage]``; ``horizon`` in samples; ``mask_dtmf``: as ``[taps].mask_dtmf``."""
 
     name: str
     horizon: int
@@ -56,6 +56,7 @@ class Options:
     kinds: NDArray[np.uint8] = field(default_factory=rtp.payload_kinds)
     piece: int = PIECE
     mask_dtmf: bool = False
+    encoding: str = sidecar.PCM16
 
 
 @dataclass(frozen=True)
@@ -259,8 +260,9 @@ class _Course:
         labels = {"source": in_words(flow.source), "destination": in_words(flow.target)}
         return Draft(
             recording_id=recording, tap_id=recording, labels=labels, layout="mono",
-            requested_at=sidecar.moment(wall_ns), name=self._options.name, software=f"tapdeck {__version__}",
-            host=socket.gethostname(), channels=(Channel(tap_id=recording),),
+            requested_at=sidecar.moment(wall_ns), name=self._options.name,
+            encoding=self._options.encoding, software=f"tapdeck {__version__}", host=socket.gethostname(),
+            channels=(Channel(tap_id=recording),),
         )  # fmt: skip
 
 
