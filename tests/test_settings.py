@@ -3,7 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from receiver.media.state import Shape, State
 from receiver.net.slab import slab_octets
 from receiver.net.tick import LONGEST_NS
 from receiver.settings import MASK, ConfigError, Media, Settings, explain, load, read
+from receiver.tables import Listen, Record
 from receiver.wire import opus
 from receiver.worker.memory import SLAB_ROWS
 
@@ -304,6 +305,17 @@ def meanings() -> dict[str, str]:
             found[f"{section}.{key[1]}"] = " ".join(said)
         said = [*said, line.removeprefix("# ")] if line.startswith("# ") else said if line.startswith("#") else []
     return found
+
+
+def test_the_shipped_file_names_every_choice() -> None:
+    structs = {**settings.SECTIONS, "listen": Listen, "record": Record}
+    said, choices = meanings(), 0
+    for section, struct in structs.items():
+        for name, annotation in get_type_hints(struct).items():
+            for choice in get_args(annotation) if get_origin(annotation) is Literal else ():
+                assert f'"{choice}"' in said[f"{section}.{name}"], f"{section}.{name} does not name {choice}"
+                choices += 1
+    assert choices > 30
 
 
 def test_the_shipped_file_says_of_every_number_what_raising_it_costs() -> None:

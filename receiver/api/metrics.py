@@ -63,6 +63,7 @@ class Scrape:
             version=__version__,
             packets=house.counters.tallies(),
             taps={state.value: states.get(state.value, 0) for state in State if state not in FINAL},
+            sources=house.roster.warned,
             recordings=recordings,
             unsafe_s=house.counters.unsafe_s(time.monotonic_ns()),
             late_ticks=house.counters.total("late_ticks"),

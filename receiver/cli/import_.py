@@ -31,9 +31,11 @@ HEADS = ("stream", "codec", "packets", "lost", "seconds", "outcome", "file")
 def command(file: Path, into: Path | None, silence: float, config: Path | None, as_json: bool) -> None:
     """Record the RTP streams of a capture (pcap or pcapng), one recording for each.
 
-    They go through the engine of the daemon, with the times of the capture. The folder is like the daemon's: what is
-    finished lies in ready/. FILE may be one that the daemon has put into quarantine/. Exit 1 if FILE is no capture, is
-    damaged or cut off, or holds too many streams; what can be is recorded. FILE is read twice, so it is no pipe.
+    They go through the engine of the daemon, with the times of the capture. Of the configuration count [storage]
+    name and encoding, [media] horizon_ms and events_payload_type, [taps] mask_dtmf. The folder is like the daemon's:
+    what is finished lies in ready/. FILE may be one that the daemon has put into quarantine/. Exit 1 if FILE is no
+    capture, is damaged or cut off, or holds too many streams; what can be is recorded. FILE is read twice, so it is no
+    pipe.
     """
     from receiver.archive.files import Files
     from receiver.importing.course import NoRoom
@@ -72,8 +74,9 @@ def _options(config: Path | None, silence_s: float) -> "Options":
     settings = settings_of(config)
     kinds = rtp.payload_kinds(settings.media.events_payload_type)
     return Options(
-        settings.storage.name, settings.media.horizon, round(silence_s * 1e9), kinds, mask_dtmf=settings.taps.mask_dtmf
-    )
+        settings.storage.name, settings.media.horizon, round(silence_s * 1e9), kinds, mask_dtmf=settings.taps.mask_dtmf,
+        encoding=settings.storage.encoding,
+    )  # fmt: skip
 
 
 def _run(file: Path, files: "Files", options: "Options") -> "Imported":

@@ -1,6 +1,7 @@
 """Who is told that something happened to a tap: those who wait for it to get somewhere, listeners, and the log."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
 from typing import Any, Final, Protocol
@@ -44,6 +45,8 @@ class Changes:
     def __init__(self, listener: Listener | None = None) -> None:
         self._listener = listener
         self._waiting: dict[str, asyncio.Event] = {}
+        self.warned: Counter[str] = Counter(dict.fromkeys(sorted(WARNINGS), 0))
+        """How often of what (rule B2: an unannounced source is in the metrics, too)."""
 
     async def until(self, tap: Tap, states: Collection[State], limit_s: float) -> None:
         """Wait until a tap is in one of ``states``, or has its outcome, or the time is up."""
@@ -63,6 +66,7 @@ class Changes:
     def happened(self, tap: Tap, news: link.Happened) -> None:
         """Its worker told what moves no state."""
         if news.event in WARNINGS:
+            self.warned[news.event] += 1
             log.warning(news.event, tap=tap.id, recording=tap.recording_id, port=tap.port, seen=news.fields)
         if news.event == "source_changed" and self._listener is not None:
             self._listener.source_changed(tap, news.fields)

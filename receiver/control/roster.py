@@ -43,7 +43,7 @@ class Roster:
         self._secrets: dict[str, Tap] = {}  # by digest
         self._attendant: Attendant | None = None
         self._changes = Changes(means.events)
-        self.pausing = Pausing(means, self._changes)
+        self.pausing, self.warned = Pausing(means, self._changes), self._changes.warned
         self._asking = 0  # taps whose ledger row is being written
         self._fewer = asyncio.Event()
         self._shut: tuple[str, str] | None = None

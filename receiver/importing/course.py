@@ -39,6 +39,7 @@ OCTETS_A_SAMPLE: Final = 2
 MOST_AT_ONCE: Final = 4_000
 MOST_FINISHING: Final = 256
 SPARE_DESCRIPTORS: Final = 64
+RTCP_OCTETS: Final = 8  # at least
 LONGEST_NS: Final = 24 * 3_600 * SECOND_NS  # of one recording
 BROKEN_OFF_NS: Final = 2 * SECOND_NS
 """A stream that was heard so shortly before a damaged capture ends was going on."""
@@ -47,8 +48,8 @@ UNVERIFIED: Final = "unverified"
 
 @dataclass(frozen=True)
 class Options:
-    """How to import. ``silence_ns``: a stream that nothing comes of for so long is over. ``name``: as
-    ``[storage].name``; ``horizon`` in samples; ``mask_dtmf``: as ``[taps].mask_dtmf``."""
+    """How to import. ``silence_ns``: a stream that nothing comes of for so long is over. ``name``, ``encoding``: as
+    in ``[storage]``; ``horizon`` in samples; ``mask_dtmf``: as ``[taps].mask_dtmf``."""
 
     name: str
     horizon: int
@@ -56,6 +57,7 @@ class Options:
     kinds: NDArray[np.uint8] = field(default_factory=rtp.payload_kinds)
     piece: int = PIECE
     mask_dtmf: bool = False
+    encoding: str = sidecar.PCM16
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,9 @@ class _Course:
         self._wanted = np.zeros(len(flows.flows) + 1, np.bool_)  # the last one: no flow
         self._wanted[[flow.number for flow in wanted]] = True
         self._slot_of = np.full(self._wanted.size, -1, np.int64)
+        self._speaks_of = np.full(self._wanted.size, -1, np.int64)  # of which flow this one may be the RTCP
+        for number, flow in flows.beside(wanted):
+            self._speaks_of[number], flow.last = flow.number, max(flow.last, flows.flows[number].last)
         self._refused: set[int] = set()
         self._finishing: list[tuple[Flow, Future[Sidecar]]] = []
         self._done = 0
@@ -175,7 +180,7 @@ class _Course:
     def _take(self, letters: Letters, offset_ns: int) -> None:
         if not letters.at.size:
             return
-        flow = self._flows.number(letters)
+        letters, flow = self._with_rtcp(letters, self._flows.number(letters))
         start = 0
         while start < flow.size:
             upto = int(np.searchsorted(letters.arrival_ns, letters.arrival_ns[start] + SLAB_NS, side="right"))
@@ -183,6 +188,14 @@ class _Course:
             self._slab(letters, flow, np.arange(start, upto), offset_ns)
             start = upto
         self._done += flow.size
+
+    def _with_rtcp(self, letters: Letters, flow: Ints) -> tuple[Letters, Ints]:
+        """Rule A13: what goes from port + 1 to port + 1 and is RTCP is the stream's, as if it had come with it."""
+        if not (self._speaks_of[flow] >= 0).any():
+            return letters, flow
+        second = letters.octets[letters.at + 1]
+        rtcp = (self._speaks_of[flow] >= 0) & (letters.size >= RTCP_OCTETS) & (second >> 5 == 0b110)  # 192..223
+        return letters._replace(source_port=letters.source_port - rtcp), np.where(rtcp, self._speaks_of[flow], flow)
 
     def _slab(self, letters: Letters, flow: Ints, which: Ints, offset_ns: int) -> None:
         which = which[self._wanted[flow[which]]]
@@ -259,8 +272,9 @@ class _Course:
         labels = {"source": in_words(flow.source), "destination": in_words(flow.target)}
         return Draft(
             recording_id=recording, tap_id=recording, labels=labels, layout="mono",
-            requested_at=sidecar.moment(wall_ns), name=self._options.name, software=f"tapdeck {__version__}",
-            host=socket.gethostname(), channels=(Channel(tap_id=recording),),
+            requested_at=sidecar.moment(wall_ns), name=self._options.name,
+            encoding=self._options.encoding, software=f"tapdeck {__version__}", host=socket.gethostname(),
+            channels=(Channel(tap_id=recording),),
         )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ a hundred looks like a packet of RTP, are not.
 """
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -81,6 +82,14 @@ class Flows:
         self._count(flow, batch)
         self._evidence(flow, batch)
         self.datagrams += flow.size
+
+    def beside(self, wanted: Iterable[Flow]) -> Iterator[tuple[int, Flow]]:
+        """Of these flows each that has a flow of no RTP beside it, from port + 1 to port + 1, and its number."""
+        known = {(flow.source, flow.target): flow for flow in self.flows if not flow.rtp}
+        for flow in wanted:
+            source, target = (end._replace(port=end.port + 1) for end in (flow.source, flow.target))
+            if (found := known.get((source, target))) is not None:
+                yield found.number, flow
 
     def _count(self, flow: Ints, batch: rtp.Batch) -> None:
         for number in np.unique(flow[flow >= 0]).tolist():

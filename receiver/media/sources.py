@@ -321,7 +321,7 @@ class Sources:
         own = taps["stream"][tap] >= 0 and Source.read(taps["source"][tap]) == Source.read(record["source"])
         if own and self._proved(record, Claim(2, Trust.NONE)):
             self._state.touch("taps", tap)
-            taps["flaws"][tap] |= Flaw.CONFLICT
+            taps["flaws"][tap] |= Flaw.SSRCS
         self._joining.discard(stream)
 
     def pressed(self, keys: list[Pressed]) -> None:

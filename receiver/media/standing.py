@@ -57,6 +57,8 @@ class Flaw(IntEnum):
     KEY_LOST = 256
     CLOCK = 512
     """Sound of its source was refused for what its clock said (rules A10, A11)."""
+    SSRCS = 1_024
+    """Sound of its source was given up: more SSRCs than are heard (rules A11, A12)."""
 
 
 def of_candidate(statistics: Any) -> int:

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 HELP: Final = {
     "tapdeck_packets_total": "Datagrams by what became of them: accepted, or the reason why not.",
     "tapdeck_taps": "Taps that live, by state.",
+    "tapdeck_source_events_total": "What an operator should know of who sends to taps, each in the log as a warning.",
     "tapdeck_recordings_total": "Recordings that ended, by outcome, since the ledger began.",
     "tapdeck_unsafe_audio_seconds": "Age of the oldest sound that a power cut would cost now.",
     "tapdeck_late_ticks_total": "Slices of the tick that began when the next one was due already.",
@@ -32,6 +33,7 @@ class Facts(NamedTuple):
     version: str
     packets: Mapping[str, int]  # by verdict
     taps: Mapping[str, int]  # by state
+    sources: Mapping[str, int]  # by event
     recordings: Mapping[str, int] | None  # by outcome
     unsafe_s: float | None
     late_ticks: int
@@ -62,6 +64,7 @@ class _Once(Collector):
         facts = self._facts
         yield from _family(CounterMetricFamily, "tapdeck_packets_total", facts.packets, "verdict")
         yield from _family(GaugeMetricFamily, "tapdeck_taps", facts.taps, "state")
+        yield from _family(CounterMetricFamily, "tapdeck_source_events_total", facts.sources, "event")
         yield from _family(CounterMetricFamily, "tapdeck_recordings_total", facts.recordings, "outcome")
         yield from _family(GaugeMetricFamily, "tapdeck_unsafe_audio_seconds", facts.unsafe_s)
         yield from _family(CounterMetricFamily, "tapdeck_late_ticks_total", facts.late_ticks)

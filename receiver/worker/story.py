@@ -33,6 +33,8 @@ _FLAWS = {
     Flaw.SET_ASIDE: ("slab_set_aside", "packets were set aside after two workers died on them", "see quarantine/"),
     Flaw.CONFLICT: ("source_conflict", "more than one unannounced source sent; none was admitted meanwhile",
                     "name the right one with `source`"),
+    Flaw.SSRCS: ("too_many_ssrcs", "the source sent more SSRCs than are heard (four at once, eight new ones a minute);"
+                 " sound of others is in no file", "one call a port; does the sender restart its stream all the time?"),
     Flaw.UNANNOUNCED: ("source_unannounced", "the sound came from another address than the announced one",
                        "compare `seen` with `announced`; set [media].source if this is as it should be"),
     Flaw.LATE_LOST: ("late_lost", "packets came after their place in the file was closed", ""),
@@ -189,9 +191,10 @@ def nothing(picture: Picture) -> sidecar.Problem | None:
     counts = {v.name.lower(): int(picture.tap["verdicts"][v]) for v in Verdict if picture.tap["verdicts"][v]}
     seen = ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "no datagram at all"
     if strange := ", ".join(map(str, unknown_types(picture))):
+        opus = int(picture.tap["opus"])  # takes nothing else (rule A14)
         return sidecar.Problem(
             "no_packets", f"Nothing that can be recorded came; the port saw {seen}, of payload type {strange}.",
-            "Have the sender use PCMU (payload type 0) or PCMA (8).",
+            f"Have the sender use {f'Opus (payload type {opus})' if opus else 'PCMU (payload type 0) or PCMA (8)'}.",
         )  # fmt: skip
     return sidecar.Problem(
         "no_packets", f"No packet of the tap's source came; the port saw {seen}.",

@@ -10,8 +10,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from receiver import link
 from receiver.api import metrics
 from receiver.api.metrics import Slow
+from receiver.control.changes import WARNINGS
 from tests.api.made import Outside, problem
 
 Told = dict[str, dict[str, float]]
@@ -47,6 +49,16 @@ async def test_what_the_house_knows_is_told(outside: Outside) -> None:
     assert sum(told["tapdeck_taps"].values()) == 0
     assert told["tapdeck_recordings_total"]["empty"] == 1
     assert made["id"] not in str(told)
+
+
+async def test_b2_an_unannounced_source_is_in_the_metrics(outside: Outside) -> None:
+    client = await outside.client()
+    made = await (await client.post("/v1/taps", json={"source": "any"})).json()
+    none = dict.fromkeys(sorted(WARNINGS), 0)
+    assert (await scrape(client))["tapdeck_source_events_total"] == none
+    for event in ("unannounced", "epoch"):
+        outside.world.roster.hear(0, link.Happened(0, made["recording_id"], event, 0, {}))
+    assert (await scrape(client))["tapdeck_source_events_total"] == none | {"unannounced": 1}
 
 
 async def test_a_relay_that_is_away_is_told_and_one_that_is_not_wanted_is_not(outside: Outside) -> None:

@@ -183,6 +183,18 @@ def test_what_is_missing_is_a_usage_error(tmp_path: Path) -> None:
     assert run("import", str(tmp_path)) == 2
 
 
+@pytest.mark.parametrize(("encoding", "suffix"), [("pcm16", ".wav"), ("g711", ".wav"), ("flac", ".flac")])
+def test_the_encoding_of_the_configuration_is_that_of_what_is_imported(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], encoding: str, suffix: str
+) -> None:
+    (tmp_path / "c.toml").write_text(f'[storage]\nencoding = "{encoding}"\n')
+    assert run("import", str(file), "--into", str(tmp_path / "out"), "--config", str(tmp_path / "c.toml")) == 0
+    capsys.readouterr()
+    told = [json.loads(path.read_bytes()) for path in (tmp_path / "out" / "ready").glob("*.json")]
+    assert [(each["encoding"], Path(each["file"]).suffix) for each in told] == [(encoding, suffix)] * 2
+    assert check(tmp_path / "out") == []
+
+
 @pytest.mark.all
 @needs("dumpcap", "tshark")
 def test_a_real_capture_on_loopback_is_exact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

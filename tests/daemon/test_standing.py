@@ -49,6 +49,17 @@ async def test_a_tap_waits_there_without_a_bound_and_after_it_the_next_one(tmp_p
     await world.over()
 
 
+async def test_a14_a_port_of_opus_expects_the_payload_type_of_the_configuration(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    music = Listen(port=20_003, codec="OPUS", source="any", label="of=music")
+    made = Standing(world.roster, Health(), (music, Listen(port=20_004, codec="PCMA", source="any")), 20, "both", 120)
+    made.start()
+    await world.soon(lambda: len(world.orders(link.Open)) == 2)
+    assert {order.labels.get("of"): order.law for order in world.orders(link.Open)} == {"music": 120, None: 8}
+    await made.close()
+    await world.over()
+
+
 async def test_d7_one_that_an_earlier_daemon_opened_goes_on(tmp_path: Path) -> None:
     world = World(tmp_path)
     tap = await world.open(fixed=GATE.port, source="203.0.113.7")

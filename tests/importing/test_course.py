@@ -4,11 +4,11 @@ import random
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from receiver.archive.check import check
 from receiver.archive.files import Files
@@ -22,6 +22,7 @@ from receiver.lab.proof import Expected, Proof, prove
 from tests.importing.captures import SECOND, Datagram, capture, framed, of_type, packet, pcap, sent
 from tests.lab.reference import BEGIN_NS, sent_by
 from tests.tools import count as how_often
+from tests.wire.test_rtcp import bye, rr, sdes, sr
 
 OPTIONS = Options("{recording_id}", 3_200, 600 * SECOND)
 
@@ -236,6 +237,32 @@ def test_a_second_ssrc_is_the_business_of_the_pipeline(tmp_path: Path) -> None:
     told = imported(tmp_path, capture(Plan((Caller(1, seconds=9, weather="ssrc_change"),))))
     (one,) = told.recorded
     assert len(one.told.channels[0].streams) == 2
+
+
+@pytest.mark.parametrize("beside", [0, 1], ids=["muxed", "port + 1"])
+def test_a13_what_the_sender_says_by_rtcp_is_in_the_sidecar(tmp_path: Path, beside: int) -> None:
+    plan = Plan((Caller(1, seconds=9, weather="lossy"), Caller(5, seconds=9)))
+    speech = sent(plan)
+    mine = [one for one in speech if one.port == 40_001]
+    ssrc = int.from_bytes(mine[0].payload[8:12])
+    last_ns = speech[-1].stamp_ns + SECOND
+    words = [(mine[9].stamp_ns, sr(ssrc, 0xE8F1 << 48, 160) + sdes((ssrc, [(1, b"me")]))), (last_ns, rr() + bye(ssrc))]
+    words += [(mine[50].stamp_ns, mine[50].payload)] * beside  # on port + 1 that is no RTCP, and nobody's
+    said = [
+        mine[0]._replace(stamp_ns=stamp_ns, payload=word, port=40_001 + beside, to=mine[0].to + beside)
+        for stamp_ns, word in words
+    ]  # fmt: skip
+    stranger = said[0]._replace(payload=bye(ssrc), port=40_003)  # from another port: nobody's
+    frames = sorted((one.stamp_ns, framed(1, packet(one))) for one in [*speech, *said, stranger])
+    told = imported(tmp_path, pcap(frames, link=1))
+    one, other = (each.told for each in told.recorded)
+    [stream], [plain] = one.channels[0].streams, other.channels[0].streams
+    assert stream.sender_reports
+    assert (stream.cname, stream.sender_reports.count) == ("me", 1)
+    assert stream.bye_at == datetime.fromtimestamp(last_ns // 1_000 / 1e6, UTC)
+    assert (plain.cname, plain.bye_at) == (UNSET, UNSET)
+    for proof in proofs(tmp_path, told, plan, Expected(ending="stopped")):
+        assert proof.exact, str(proof)
 
 
 def test_a_recording_is_at_most_a_day_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

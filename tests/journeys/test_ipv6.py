@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tests.journeys.exchange import until
 from tests.journeys.host import Host, host
+from tests.journeys.test_standing import free_port
 from tests.media.rig import Sent, linear, talk
 
 
@@ -30,6 +31,22 @@ def speak(end: socket.socket, port: int, to: str, packets: Sequence[Sent]) -> No
     for number, packet in enumerate(packets):
         time.sleep(max(0.0, began_s + number * 0.02 - time.monotonic()))
         end.sendto(packet.octets, (to, port))
+
+
+@pytest.mark.all
+def test_a_port_that_is_always_open_hears_both(tmp_path: Path) -> None:
+    one, fixed = Host(tmp_path, **{"media.bind": '"::"', "media.advertise": '"::1"'}), free_port()
+    with one.config.open("a") as config:
+        config.write(f'[[listen]]\nport = {fixed}\nsource = "any"\n')
+    one.start()
+    for to in ("::1", "127.0.0.1"):
+        with socket.socket(socket.AF_INET6 if ":" in to else socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            [tap] = until(lambda: one.ask("tap", "list", "--state", "listening"))
+            packets = talk(50)
+            speak(sender, fixed, to, packets)
+            until(lambda: one.ask("tap", "list", "--state", "receiving"))
+            assert np.array_equal(recorded(one, tap), np.concatenate([linear(packet.payload) for packet in packets]))
+    assert one.end() == 0
 
 
 @pytest.mark.all

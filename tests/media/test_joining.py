@@ -74,7 +74,7 @@ def test_a11_at_most_eight_changes_a_minute_the_rest_is_counted() -> None:
     rig.run(sent)
     assert rig.tap()["epochs"] == 8
     assert rig.count(Verdict.EPOCH_LIMIT) > 0
-    assert rig.tap()["flaws"] == Flaw.CONFLICT  # sound of the source itself was given up
+    assert rig.tap()["flaws"] == Flaw.SSRCS  # sound of the source itself was given up
     assert sum(rig.state.live.world["verdicts"][0].tolist()) == len(sent)
 
 

@@ -1,11 +1,13 @@
 """The whole of the room: any weather in, exact samples, gaps and counters out."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from receiver.media.pipeline import Datagrams
 from receiver.media.timeline import Timeline
@@ -190,6 +192,26 @@ def test_a9_more_sizes_than_groups_are_placed_one_by_one() -> None:
         timestamp += size
     rig.step(sent)
     rig.finish(sent[-1].arrival_ns)
+    assert rig.parts[0].present() == truth(sent, 0)
+
+
+def test_a9_at_most_eight_lengths_of_a_batch_are_placed_as_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig, timestamp, groups = Rig(), 0, list[int]()
+    rig.open()
+    sent = []
+    for k in range(36):  # each of twelve lengths three times
+        sent.append(Sent(START + timestamp * 125_000, k, timestamp, codes(1, timestamp, 80 + k % 12)))
+        timestamp += 80 + k % 12
+    real = rig.pipeline.timeline.place
+
+    def place(row: NDArray[np.int64], *where: Any) -> None:
+        groups.append(row.size)
+        real(row, *where)
+
+    monkeypatch.setattr(rig.pipeline.timeline, "place", place)
+    rig.step(sent)
+    rig.finish(sent[-1].arrival_ns)
+    assert groups == [3] * 8 + [1] * 12
     assert rig.parts[0].present() == truth(sent, 0)
 
 

@@ -74,6 +74,21 @@ def test_a17_packets_of_the_window_stay_in_the_ring_until_it_is_decided(size: in
         assert sound[frame + k] == sample
 
 
+@pytest.mark.parametrize(("size", "packets"), [(160, 10), (240, 10), (480, 10), (960, 6), (1_460, 4)])
+def test_a17_ten_packets_or_500_ms_in_a_row_decide_and_nothing_less(size: int, packets: int) -> None:
+    before = talk(2 * 8_000 // size, size=size)
+    end, late_ns = before[-1].timestamp + size, before[-1].arrival_ns + size * 125_000 + 5 * SECOND
+    after = talk(packets, late_ns, size, sequence=100 + len(before), timestamp=end)
+    rig = Rig()
+    rig.open()
+    rig.run(before, finish=False)
+    for packet in after[:-1]:
+        rig.step([packet])
+    assert rig.tap()["epochs"] == 0
+    rig.step(after[-1:])
+    assert rig.tap()["epochs"] == 1
+
+
 @pytest.mark.parametrize("happens", ["a10 jump", "a11 SSRC", "a17 stand"])
 def test_a10_a11_a17_what_the_network_delays_epochs_by_does_not_add_up(happens: str) -> None:
     dice, most_ms, epochs, packets = np.random.default_rng(5), 60, 8, 100  # as many as a minute may have (rule A11)

@@ -8,8 +8,8 @@ from receiver.watch.metrics import HELP, Facts, exposed
 
 FACTS = Facts(
     version="1.2.3", packets={"accepted": 9, "short": 0}, taps={"listening": 2, "receiving": 1},
-    recordings={"complete": 4, "failed": 0}, unsafe_s=1.25, late_ticks=3, kernel_drops=7, relay=False,
-    free_octets=5 << 30, hooks={"delivered": 8},
+    sources={"unannounced": 1}, recordings={"complete": 4, "failed": 0}, unsafe_s=1.25, late_ticks=3, kernel_drops=7,
+    relay=False, free_octets=5 << 30, hooks={"delivered": 8},
 )  # fmt: skip
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -34,6 +34,7 @@ def test_every_form_tells_the_same(accept: str) -> None:
         ("tapdeck_packets_total", (("verdict", "short"),)): 0,
         ("tapdeck_taps", (("state", "listening"),)): 2,
         ("tapdeck_taps", (("state", "receiving"),)): 1,
+        ("tapdeck_source_events_total", (("event", "unannounced"),)): 1,
         ("tapdeck_recordings_total", (("outcome", "complete"),)): 4,
         ("tapdeck_recordings_total", (("outcome", "failed"),)): 0,
         ("tapdeck_unsafe_audio_seconds", ()): 1.25,
@@ -61,7 +62,8 @@ def test_a_header_that_means_nothing_is_answered_all_the_same(accept: str) -> No
 def test_what_is_not_known_is_absent_not_zero() -> None:
     unknown = FACTS._replace(packets={}, recordings=None, unsafe_s=None, relay=None, free_octets=None, hooks=None)
     assert {name for name, _ in samples(unknown)} == {
-        "tapdeck_taps", "tapdeck_late_ticks_total", "tapdeck_kernel_drops_total", "tapdeck_build_info",
+        "tapdeck_taps", "tapdeck_source_events_total", "tapdeck_late_ticks_total", "tapdeck_kernel_drops_total",
+        "tapdeck_build_info",
     }  # fmt: skip
 
 

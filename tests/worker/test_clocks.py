@@ -1,16 +1,23 @@
 """What the sidecar tells of senders' clocks: drift (rule A15), RTCP (rule A13)."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from msgspec import UNSET
+from numpy.typing import NDArray
 
+from receiver.archive.align import Voice, align
+from receiver.archive.pace import Pace
 from receiver.archive.sidecar import Channel, SenderMoment, SenderReports, moment
 from receiver.media.columns import NOTE, STREAM, NoteKind
 from receiver.media.taps import Picture
 from receiver.worker import clocks, story
+from tests.archive.clocks import Talk, apart_ms
 from tests.archive.world import draft as made_draft
-from tests.media.rig import SECOND, START, Rig, Sent, talk
+from tests.media.rig import HORIZON, SECOND, START, Part, Rig, Sent, talk
 from tests.media.test_reporting import NOON, NOON_NS, said
+from tests.tools import count
 from tests.wire.test_rtcp import bye, sdes, sr
 from tests.worker.test_story import note
 
@@ -42,9 +49,9 @@ def test_a15_the_drift_of_a_call_comes_out_of_its_packets(ppm: int) -> None:
     """From datagrams to the sidecar's number; an hour of jitter: tests/archive/test_pace.py."""
     rig, dice = Rig(), np.random.default_rng(1)
     rig.open()
-    count = 330 * 25
-    sent_ns = START + np.arange(count) * 40e6 / (1 + ppm * 1e-6)
-    late = np.maximum.accumulate((sent_ns + dice.exponential(2e6, count)).astype(np.int64))
+    packets = 330 * 25
+    sent_ns = START + np.arange(packets) * 40e6 / (1 + ppm * 1e-6)
+    late = np.maximum.accumulate((sent_ns + dice.exponential(2e6, packets)).astype(np.int64))
     payload = bytes(320)
     rig.run((Sent(at, k, 320 * k, payload) for k, at in enumerate(late.tolist())), tick_ns=SECOND)
     notes = np.array([slot["note"] for slot in rig.notes()], NOTE)
@@ -53,6 +60,46 @@ def test_a15_the_drift_of_a_call_comes_out_of_its_packets(ppm: int) -> None:
     assert stream.drift_ppm == pytest.approx(ppm, abs=5)
     [again] = story.described(made_draft(), [notes.tobytes()], [0]).channels[0].streams
     assert again.drift_ppm == pytest.approx(ppm, abs=5)
+
+
+class Nowhere(Part):
+    """Four hours are 230 MB."""
+
+    def write(self, frame: int, samples: NDArray[np.int16]) -> None:
+        self.size = max(self.size, frame + samples.size)
+
+
+def test_a15_what_two_senders_datagrams_say_of_their_clocks_keeps_them_within_20_ms() -> None:
+    """Issue D's number from datagrams on, in virtual time: 4 hours at +150 and -150 ppm, in jitter."""
+    rig, dice, size = Rig(taps=2, strict=False), np.random.default_rng(1), 480
+    seconds = count(900, all=14_400, full=14_400)
+    sound, talks = bytes(size), list[Talk]()
+    sent: list[Sent] = []
+    for tap, ppm in enumerate((150, -150)):
+        rig.open(tap)
+        rig.parts[tap] = Nowhere()
+        number = np.arange(seconds * 8_000 // size)
+        due = START + 7.3e9 * tap + number * (size * 125_000) / (1 + ppm * 1e-6)
+        came = np.maximum.accumulate((due + dice.exponential(5e6, number.size)).astype(np.int64))
+        sent += [Sent(at, k & 0xFFFF, size * k, sound, tap=tap) for k, at in enumerate(came.tolist())]
+        talks.append(Talk(due, HORIZON + size * number, Pace(7, 0, np.empty((0, 2), np.int64))))
+    sent.sort(key=lambda packet: packet.arrival_ns)
+    slots: list[Any] = []
+    for first in range(0, len(sent), 10_000):
+        rig.run(sent[first : first + 10_000], tick_ns=SECOND, finish=False)
+        slots += [slot.copy() for slot in rig.pipeline.journal.notes_since(len(slots))]
+    assert [rig.statistics(tap)["packets"] for tap in (0, 1)] == [len(sent) // 2] * 2
+    voices = []
+    for tap, each in enumerate(talks):
+        notes = np.array([slot["note"] for slot in slots if slot["tap"] == tap], NOTE)
+        paced = clocks.paces(notes, [rig.stream(tap)])
+        voices.append(Voice(paced, HORIZON, int(each.frames[-1]) + size, lambda *_: np.empty((0, 2), np.int64)))
+    courses = align(voices, 8_000)
+    times = START + np.arange(8e9, seconds * 0.999e9, 1e9)
+    assert apart_ms((courses[0], talks[:1]), (courses[1], talks[1:]), times).max() < 20
+    put = sum(frames for _, frames in courses[1].insertions)
+    assert put == pytest.approx(seconds * 300e-6 * 8_000, abs=3 * 80)
+    assert courses[0].insertions == ()
 
 
 def test_a15_a_short_call_says_nothing_of_drift() -> None:

@@ -12,6 +12,7 @@ from receiver import link
 from receiver.archive import finish as finishing
 from receiver.archive.files import Files
 from receiver.media.columns import TapState
+from receiver.worker.closing import GRACE_S
 from tests.worker.office import Line, office, until
 
 Call = Callable[..., Line]
@@ -44,7 +45,8 @@ async def test_a16_what_comes_within_the_grace_is_read_and_nothing_after_it(
             await real(seconds)
 
         real = asyncio.sleep
-        one.worker.closing._grace_s = 0.1
+        assert GRACE_S == 0.1
+        one.worker.closing._grace_s = GRACE_S
         await one.open(line)
         line.talk(10)
         one.slices()

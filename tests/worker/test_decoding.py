@@ -2,6 +2,7 @@
 
 import os
 import signal
+import struct
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -120,6 +121,25 @@ async def test_packets_of_two_channels_are_mixed_by_libopus_and_that_is_said(
         ended, sound = await told(one, line)
     assert np.array_equal(sound, opus.heard(sent))
     assert ended.channels[0].mixed_packets == 50
+
+
+async def test_a8_keys_between_opus_are_told_in_frames_of_48_khz(tmp_path: Path, memory: int, call: Call) -> None:
+    line, sent = dialled(call), opus.call(ENCODED[:80])
+    lengths = [960, 1_920, 2_880, 3_840, 3_840, 3_840]
+    pressed = [
+        each._replace(timestamp=sent[40].timestamp, payload_type=101,
+                      payload=struct.pack("!BBH", 11, 0x8A if k >= 3 else 0x0A, length))
+        for k, (each, length) in enumerate(zip(sent[40:46], lengths, strict=True))
+    ]  # fmt: skip
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        await came(one, line, [*sent[:40], *pressed, *sent[46:]])
+        ended, sound = await told(one, line)
+        [event] = [message for message in one.heard(link.Happened) if message.event == "dtmf"]
+    assert np.array_equal(sound, opus.heard(sent[:40] + sent[46:]))
+    assert [(key.digit, key.frame, key.frames, key.channel) for key in ended.dtmf] == [("#", 40 * 960, 3_840, 0)]
+    assert event.fields == {"digit": "#", "duration_ms": 80}
+    assert [(gap.frame, gap.frames, gap.reason) for gap in ended.gaps] == [(40 * 960, 6 * 960, "not_sent")]
 
 
 @pytest.mark.all

@@ -4,6 +4,8 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from msgspec import UNSET
@@ -66,6 +68,48 @@ async def test_a13_what_comes_to_port_1_reaches_the_sidecar(
         assert abs(stream.bye_at.timestamp() - made.ended_at.timestamp()) < 5
         assert (made.outcome, stream.packets) == ("complete", 10)
         assert int(one.tap(line)["verdicts"][Verdict.RTCP]) == 2
+
+
+async def test_a13_port_1_is_read_once_a_second_beside_the_tick(
+    tmp_path: Path, memory: int, call: Call, ear: socket.socket, mouth: socket.socket
+) -> None:
+    due: list[Any] = []
+    line, loop = call(), Mock(call_later=lambda after_s, *work: due.append((after_s, *work)))
+    async with office(tmp_path, memory) as one:
+        one.worker.ears.start(loop)
+        told(one, line, ear)
+        await one.open(line)
+        line.talk(10)
+        one.hear()
+        mouth.sendto(sr(7, NOON, 8_000), ear.getsockname())
+        one.slices()
+        assert int(one.tap(line)["verdicts"][Verdict.RTCP]) == 0, "no tick has read it"
+        [(after_s, work, *words)] = due
+        work(*words)
+        assert int(one.tap(line)["verdicts"][Verdict.RTCP]) == 1
+        assert (after_s, [again_s for again_s, *_ in due]) == (1.0, [1.0, 1.0])
+        one.worker.ears._timer = None
+
+
+async def test_a13_whatever_comes_nothing_goes_back_by_udp(
+    tmp_path: Path, memory: int, call: Call, ear: socket.socket, mouth: socket.socket
+) -> None:
+    line, stranger = call(), call(1)
+    async with office(tmp_path, memory) as one:
+        told(one, line, ear)
+        await one.open(line)
+        line.talk(10)
+        for door in (line.door.getsockname(), ear.getsockname()):
+            for octets in (sr(7, NOON, 160), rr(), sdes((7, [(1, b"me")])), bye(7), b"", b"\x80", bytes(1_400)):
+                for sender in (line.sender, stranger.sender, mouth):
+                    sender.sendto(octets, door)
+        one.hear()
+        assert one.worker.ears.listen() > 0
+        assert (await one.close(line)).outcome == "complete"
+        await one.forget(line)
+        for sender in (line.sender, stranger.sender, mouth):
+            with pytest.raises(BlockingIOError):
+                sender.recv(1, socket.MSG_DONTWAIT)
 
 
 async def test_a13_it_latches_nobody_and_strangers_are_not_heard(

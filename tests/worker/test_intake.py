@@ -158,6 +158,27 @@ async def test_a18_a_clock_that_was_set_is_counted(
         assert one.state.live.world["clock_changes"][0] == 1
 
 
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_a18_a_clock_that_is_set_before_a_packet_is_read_moves_it_out_of_no_tick(
+    tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    line = call()
+    async with office(tmp_path, memory) as one:
+        await one.open(line)
+        real, ahead_ns = intakes.clocks, [0]
+        monkeypatch.setattr(intakes, "clocks", lambda: (real()[0], real()[1] + ahead_ns[0]))
+        line.talk(1)
+        ticked_ns = real()[0]
+        read(one, 0, now_ns=ticked_ns)
+        line.talk(1, first=1)
+        ahead_ns[0] = hours * 3_600_000_000_000
+        read(one, 0, now_ns=real()[0])
+        arrival_ns = int(one.state.live.streams["arrival_ns"][int(one.tap(line)["stream"])])
+        assert ticked_ns <= arrival_ns <= real()[0]
+        told = await one.close(line)
+    assert (told.outcome, told.frames, told.absent_frames) == ("complete", 320, 0)
+
+
 async def test_taps_are_spread_over_the_groups_of_a_tick(tmp_path: Path, memory: int, call: Call) -> None:
     lines = [call(slot) for slot in (0, 1, 5, 7)]
     async with office(tmp_path, memory) as one:

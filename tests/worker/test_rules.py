@@ -40,6 +40,20 @@ async def test_a1_an_unknown_payload_type_is_said_once_and_stands_in_the_sidecar
         empty = await one.close(silent, "no_packets")
         assert (empty.outcome, empty.channels[0].unknown_payload_types) == ("empty", (18,))
         assert empty.problem.message.endswith("the port saw 30 payload_type, of payload type 18.")
+        assert empty.problem.hint == "Have the sender use PCMU (payload type 0) or PCMA (8)."
+
+
+async def test_a14_who_sends_something_else_to_a_tap_of_opus_is_told_to_send_opus(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    tap = call(law=112)
+    async with office(tmp_path, memory) as one:
+        await one.open(tap)
+        tap.send(talk(30))
+        one.hear()
+        empty = await one.close(tap, "no_packets")
+    assert (empty.outcome, empty.channels[0].unknown_payload_types) == ("empty", (0,))
+    assert empty.problem.hint == "Have the sender use Opus (payload type 112)."
 
 
 async def test_a6_what_was_lost_is_silence_and_a_row_of_the_list_and_nothing_is_invented(

@@ -19,6 +19,7 @@ from tests.media.rig import talk
 from tests.media.sealed import key_of, sealed
 from tests.worker.office import Line, Office, office
 from tests.worker.test_recovery import Dead, die
+from tests.worker.test_stereo import assert_exact, pair
 
 Call = Callable[..., Line]
 SUITE = "AES_CM_128_HMAC_SHA1_32"
@@ -92,6 +93,25 @@ async def test_p3_the_slab_in_hand_is_opened_again_by_who_comes_after(
         told = await two.close(line)
         assert (told.outcome, told.absent_frames, told.channels[0].streams[0].packets) == ("complete", 0, 70)
         assert np.array_equal(two.sound(line), line.truth)
+
+
+async def test_b3_both_sides_of_stereo_have_the_key_also_after_a_death(tmp_path: Path, memory: int, call: Call) -> None:
+    lines = pair(call, policy="any", announced=None, suite=SUITE, key=KEY)
+    async with office(tmp_path, memory) as one:
+        await one.open(*lines)
+        for line in lines:
+            say(line, 30)
+        one.hear()
+    async with office(tmp_path, memory, keys={lines[0].id: KEY}) as two:
+        await two.open(*lines)
+        for line in lines:
+            say(line, 20, first=30)
+            line.sender.sendto(talk(1)[0].octets, line.door.getsockname())
+        two.hear()
+        told = await two.close(lines[0])
+        assert told.outcome == "complete"
+        assert [(each.srtp, each.source.trust) for each in told.channels] == [(SUITE, "srtp")] * 2
+        assert_exact(two, *lines)
 
 
 @pytest.mark.parametrize("more", [{}, {"window": 56_000}], ids=["the same memory", "another"])
