@@ -34,6 +34,7 @@ def pick_up(ready: Path, taken: Path) -> None:
     exec(compile(code, "README.md", "exec"), {"ready": ready, "taken": taken, "json": json, "sha256": sha256})
 
 
+@pytest.mark.all
 def test_the_pick_up_takes_each_kind_of_recording_whole(tmp_path: Path) -> None:
     taken = tmp_path / "recordings" / "taken"
     with host(tmp_path, **{"storage.segment_s": "1"}) as one:

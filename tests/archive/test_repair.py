@@ -292,6 +292,7 @@ def test_c7_several_segments_rolled_or_not(tmp_path: Path) -> None:
         files.close()
 
 
+@pytest.mark.all
 def test_c7_a_repair_of_several_segments_killed_at_any_call(tmp_path: Path) -> None:
     template = tmp_path / "template"
     template.mkdir()

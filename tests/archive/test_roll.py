@@ -160,6 +160,7 @@ def test_p4_a_finish_completes_the_rolls_that_a_dead_worker_left(whole: Sound, t
         files.close()
 
 
+@pytest.mark.all
 def test_p4_finishing_several_killed_at_any_call(tmp_path: Path) -> None:
     template, keys = template_of(tmp_path)
     for _, directory in kill_everywhere(tmp_path, template, lambda files: finish(files, facts(keys[2], [300]))):

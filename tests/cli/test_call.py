@@ -89,12 +89,13 @@ def test_the_other_party_hangs_up_first(tmp_path: Path, switch: SwitchProcess) -
     assert (done.returncode, told["outcome"], told["ending"]) == (0, "complete", "relay_finished"), done.stderr
 
 
+@pytest.mark.all
 @pytest.mark.parametrize(
     ("number", "said"),
     [
         ("+15550486", "busy"),
-        pytest.param("+15550603", "decline", marks=pytest.mark.all),
-        pytest.param("+15550404", "404", marks=pytest.mark.all),
+        ("+15550603", "decline"),
+        ("+15550404", "404"),
     ],
 )
 def test_a_number_that_is_not_reached_is_exit_1_with_the_reason(
@@ -106,6 +107,7 @@ def test_a_number_that_is_not_reached_is_exit_1_with_the_reason(
     assert said in done.stderr
 
 
+@pytest.mark.all
 def test_d3_a_bad_token_is_exit_69_with_one_clear_line(tmp_path: Path, switch: SwitchProcess) -> None:
     done = called(environ(switch, tmp_path, SIGNALWIRE_API_TOKEN="PTwrong"))
     assert done.returncode == 69
@@ -115,6 +117,7 @@ def test_d3_a_bad_token_is_exit_69_with_one_clear_line(tmp_path: Path, switch: S
     assert "PTwrong" not in done.stderr
 
 
+@pytest.mark.all
 def test_a_refused_tap_is_exit_1_with_code_and_message_and_the_call_is_hung_up(
     tmp_path: Path, switch: SwitchProcess
 ) -> None:

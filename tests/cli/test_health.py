@@ -32,6 +32,7 @@ def test_a_daemon_that_is_ready_is_exit_0(daemon: Process, capsys: pytest.Captur
     assert json.loads(capsys.readouterr().out) == daemon.ask("/readyz")[1]
 
 
+@pytest.mark.all
 def test_one_that_goes_down_is_exit_1_with_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "storage").mkdir()
     daemon = Process(tmp_path / "storage", environ={"TAPDECK_HTTP__TOKEN": "hush"})

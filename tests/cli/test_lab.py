@@ -88,6 +88,7 @@ def test_callers_go_to_ports_counted_up_from_the_one_that_is_told() -> None:
     assert _destinations(("127.0.0.1:1", "127.0.0.1:9"), 1, 2) == ["127.0.0.1:1", "127.0.0.1:9"]
 
 
+@pytest.mark.all
 def test_the_weather_can_be_named_and_changed(tap: socket.socket) -> None:
     result = send(
         "--to", where(tap), "--seconds", "1", "--weather", "lossy", "--set", "loss=0.5", "--set", "sizes=[40]"

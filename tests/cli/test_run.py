@@ -75,6 +75,7 @@ def test_a_door_that_is_taken_is_78(folder: Path, started: list[Process]) -> Non
     assert "http.listen: cannot listen on" in daemon.log.read_text()
 
 
+@pytest.mark.all
 def test_a_folder_in_use_is_73(folder: Path, started: list[Process]) -> None:
     started.append(first := Process(folder))
     first.until_ready()

@@ -120,6 +120,7 @@ async def test_a_program_that_fails_or_is_not_there_is_a_no(tmp_path: Path) -> N
         await Program(("/nowhere/job",), 30)(CALL)
 
 
+@pytest.mark.all
 async def test_a_program_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "out")
     command = program(

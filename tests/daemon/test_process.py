@@ -232,6 +232,7 @@ def test_d7_a_signal_finishes_everything_and_the_exit_status_is_0(
     assert again.end(number) == 0
 
 
+@pytest.mark.all
 def test_d7_a_second_signal_does_not_wait_for_a_worker_that_hangs(folder: Path, processes: list[Process]) -> None:
     processes.append(daemon := Process(folder, environ={"TAPDECK_DAEMON__STOP_TIMEOUT_S": "3600"}))
     daemon.until_ready()

@@ -152,7 +152,7 @@ def test_a_capture_that_is_cut_off_is_recorded_up_to_there(tmp_path: Path, link:
     packets = sent(plan)
     whole = capture(plan, link)
     size = len(framed(link, packet(packets[0]))) + 16
-    for cut in (*range(24, 24 + 3 * size, how_often(19, all=1, full=1)), len(whole) - 1):
+    for cut in (*range(24, 24 + 3 * size, how_often(37, all=3, full=1)), len(whole) - 1):
         folder = tmp_path / str(cut)
         folder.mkdir()
         told = imported(folder, whole[:cut])
@@ -282,7 +282,7 @@ def test_mutated_captures_are_recorded_or_not_and_the_folder_is_always_in_order(
         for name, link in (("clean", 1), ("everything", 101), ("ssrc_change", 276))
     ]
     faults = recorded = 0
-    for number in range(how_often(12, all=300, full=10_000)):
+    for number in range(how_often(12, all=200, full=10_000)):
         octets = bytearray(dice.choice(wholes))
         for _ in range(dice.choice((1, 10, 1_000))):
             octets[dice.randrange(len(octets))] = dice.choice((0, 0xFF, dice.randrange(256)))

@@ -111,6 +111,7 @@ def test_d5_a_tap_that_nobody_sends_to_is_empty_and_says_where_to_look(tmp_path:
         assert note["problem"]["hint"]
 
 
+@pytest.mark.all
 def test_no_port_left_is_503_and_the_daemon_lives(tmp_path: Path) -> None:
     with host(tmp_path, **{"media.max_taps": "8", "media.ports": '"28600-28609"'}) as one:
         opened = [one.run("tap", "open", "--source", "any", "--json") for _ in range(9)]

@@ -74,7 +74,7 @@ def decoded(program: str, path: Path) -> Sound:
 
 @pytest.mark.all
 @needs("sox", "ffmpeg")
-@pytest.mark.parametrize("codec", ["PCMU", "PCMA"])
+@pytest.mark.parametrize("codec", ["PCMU", pytest.param("PCMA", marks=pytest.mark.full)])
 def test_p1_in_each_encoding_sox_and_ffmpeg_hear_what_the_pcm16_recording_holds(codec: Codec, tmp_path: Path) -> None:
     recordings = {kind: recorded(tmp_path / kind, kind, codec) for kind in KINDS}
     told, plain = recordings["pcm16"]

@@ -107,6 +107,7 @@ def test_d3_a_bad_token_is_said_once_and_readyz_says_it(tmp_path: Path) -> None:
         assert opened["state"] == "listening"
 
 
+@pytest.mark.all
 def test_what_the_platform_calls_back_ends_an_open_tap(tmp_path: Path) -> None:
     with connected(tmp_path, **recording(tmp_path)) as (one, _):
         tap = one.ask("tap", "open", "--source", "127.0.0.1:9")

@@ -55,8 +55,9 @@ def proved(one: Host, recording_id: str, logs: list[Path], ending: str | None = 
     return proof, told
 
 
+@pytest.mark.all
 @pytest.mark.parametrize(
-    "weather", ["lossy", pytest.param("everything", marks=pytest.mark.all)]
+    "weather", ["lossy", "everything"]
 )
 def test_p3_a_call_over_the_relay_is_two_exact_channels_though_the_worker_is_killed(
     tmp_path: Path, weather: str

@@ -141,7 +141,7 @@ def recorded(one: Recorder, tap: Tap, sender: Sender) -> Recorded:
 
 
 @pytest.mark.all
-@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.full), True])
 async def test_p1_p3_what_comes_over_a_websocket_is_recorded_octet_by_octet(tmp_path: Path, killed: bool) -> None:
     door = WsDoor("ws://127.0.0.1/taps")
     await door.start("127.0.0.1", 0)

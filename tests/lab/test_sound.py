@@ -41,6 +41,7 @@ def test_identity_uses_all_other_codes_about_evenly_and_they_decode_to_different
     assert counts.max() < 2_300  # two of them stand in for µ-law's zeros as well
 
 
+@pytest.mark.all
 def test_voices_and_indices_do_not_repeat() -> None:
     windows = {sound.identity(voice, start, 8, 0).tobytes() for voice in range(50) for start in range(0, 4_000, 8)}
     assert len(windows) == 50 * 500

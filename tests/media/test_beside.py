@@ -42,7 +42,7 @@ def test_a12_two_ssrcs_alive_at_once_are_two_parts_each_exact() -> None:
     assert rig.tap()["epochs"] == 0
 
 
-@settings(max_examples=count(10, all=60, full=1_000), deadline=None)
+@settings(max_examples=count(5, all=60, full=1_000), deadline=None)
 @given(
     st.integers(0, 1 << 32), st.integers(0, 120), st.sampled_from([0.0, 0.1]), st.integers(0, 3_000),
     st.booleans(),

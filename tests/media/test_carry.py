@@ -57,7 +57,7 @@ def run(weather: Weather, rig: Rig, packets: slice) -> None:
             rig.drain(weather.packets[end - 1].arrival_ns)
 
 
-@settings(max_examples=count(30, all=300, full=20_000), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=count(15, all=200, full=20_000), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(weathers(), st.floats(0, 1), st.integers(0, 2), st.sampled_from([WINDOW, 2 * WINDOW]))
 @example(Weather([], [], [0]), 0.0, 0, WINDOW)
 def test_d7_a_tap_that_moved_ends_with_the_same_part_and_columns(

@@ -51,7 +51,7 @@ def test_a10_a_jump_of_the_timestamp_is_an_epoch_anchored_by_arrival(jump: int) 
 
 
 @given(st.lists(st.sampled_from([-90_000, -3_000, 20_000, 1 << 30]), min_size=1, max_size=6), st.integers(0, 1 << 32))
-@settings(max_examples=count(30, all=150, full=5_000))
+@settings(max_examples=count(15, all=150, full=5_000))
 def test_a10_packets_that_overtake_each_other_around_jumps_lie_on_their_own_line(jumps: list[int], seed: int) -> None:
     dice = Random(seed)
     runs: list[list[Sent]] = []
@@ -144,7 +144,7 @@ def test_a10_a_candidate_that_is_admitted_brings_its_flaw_with_it() -> None:
 
 
 @given(st.integers(0, 1 << 32))
-@settings(max_examples=count(25, all=200, full=5_000))
+@settings(max_examples=count(12, all=200, full=5_000))
 def test_a10_the_file_is_never_longer_than_time_that_passed_and_two_seconds(seed: int) -> None:
     dice = Random(seed)
     rig = Rig()
@@ -190,7 +190,7 @@ def test_a7_a_pause_with_a_running_clock_is_silence_of_exactly_its_length(pause_
 
 
 @given(st.integers(0, 1 << 32))
-@settings(max_examples=count(25, all=150, full=3_000))
+@settings(max_examples=count(12, all=150, full=3_000))
 def test_a7_many_pauses_and_packets_that_overtake_each_other_around_them(seed: int) -> None:
     dice = Random(seed)
     sent: list[Sent] = []
@@ -240,7 +240,7 @@ def test_a17_a_burst_after_a_stall_of_the_network_is_no_epoch_and_loses_nothing(
 
 
 @given(st.integers(0, 1 << 32))
-@settings(max_examples=count(20, all=100, full=3_000))
+@settings(max_examples=count(10, all=100, full=3_000))
 def test_a17_jitter_around_the_pause_puts_every_packet_on_its_side(seed: int) -> None:
     dice = Random(seed)
     stood = 5 * 8_000

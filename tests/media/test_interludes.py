@@ -88,7 +88,7 @@ def notes(rig: Rig) -> np.ndarray[tuple[int], np.dtype[np.void]]:
 
 
 @given(st.integers(0, 1 << 32))
-@settings(max_examples=count(20, all=80, full=3_000), deadline=None)
+@settings(max_examples=count(10, all=80, full=3_000), deadline=None)
 def test_nothing_that_arrives_inside_a_pause_is_known_and_all_else_is(seed: int) -> None:
     dice = Random(seed)
     sent, begun_ns = call(dice)

@@ -135,7 +135,7 @@ def test_p1_any_weather_gives_exact_samples_gaps_and_counters(weather: Weather) 
 
 
 @given(weathers(most_delay_ms=100), st.sampled_from([500, 47_000, 95_000]))
-@settings(max_examples=count(20, all=100, full=3_000), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=count(10, all=100, full=3_000), suppress_health_check=[HealthCheck.too_slow])
 def test_p1_the_same_across_the_rings_end(weather: Weather, lead: int) -> None:
     rig, reference = Rig(), Reference()
     rig.open()

@@ -12,7 +12,7 @@ from tests.tools import count
 PACKETS = 40
 
 
-@settings(max_examples=count(30, all=200, full=2_000), deadline=None)
+@settings(max_examples=count(15, all=200, full=2_000), deadline=None)
 @given(
     late=st.lists(st.integers(0, 12), min_size=PACKETS, max_size=PACKETS),
     again=st.lists(st.tuples(st.integers(0, PACKETS - 1), st.integers(0, 12)), max_size=10),
@@ -40,7 +40,7 @@ def test_a4_whatever_the_order_each_packet_lies_at_its_address_and_is_counted(
     assert counted["reordered"] == reordered
 
 
-@settings(max_examples=count(30, all=200, full=2_000), deadline=None)
+@settings(max_examples=count(15, all=200, full=2_000), deadline=None)
 @given(sizes=st.lists(st.one_of(st.sampled_from([80, 160, 240, 480, 960]), st.integers(1, 1_460)), min_size=1))
 def test_a9_packets_of_any_octet_count_lie_where_their_timestamps_say(sizes: list[int]) -> None:
     sent, timestamp = [], 0

@@ -249,6 +249,7 @@ def test_ssrcs_beyond_those_that_are_remembered_take_the_place_of_the_most_silen
     assert (indices["index"] == 102).all()
 
 
+@pytest.mark.all
 def test_a12_one_more_ssrc_than_can_be_remembered_costs_none_of_the_live_ones_its_sound() -> None:
     key, rig, plain = key_of(), rig_with(key_of()), Rig()
     plain.open()
@@ -299,7 +300,7 @@ def test_what_comes_sealed_inside_a_pause_is_as_if_it_had_come_plain_and_in_no_m
 
 
 @given(st.data())
-@settings(max_examples=count(20, all=60, full=3_000), deadline=None)
+@settings(max_examples=count(10, all=60, full=3_000), deadline=None)
 def test_no_octets_raise_and_nothing_that_was_changed_is_heard(data: st.DataObject) -> None:
     """Bits turned, cut, put together anew, or of no SRTP at all; an index of the worst kind before it."""
     suite = data.draw(st.sampled_from(list(Suite)))
@@ -365,7 +366,7 @@ def die_in(rig: Rig, slab: Datagrams, now_ns: int, monkeypatch: pytest.MonkeyPat
 
 @given(crossings())
 @settings(
-    max_examples=count(25, all=60, full=3_000), deadline=None,
+    max_examples=count(12, all=60, full=3_000), deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 def test_k3_any_order_loss_duplication_and_death_gives_what_plain_rtp_gives(

@@ -175,7 +175,7 @@ def test_b2_two_unannounced_candidates_are_a_conflict_and_nobody_is_heard() -> N
 
 @pytest.mark.parametrize("policy", ALL)
 @given(seed=st.integers(0, 1 << 32))
-@settings(max_examples=count(50, all=100, full=10_000))
+@settings(max_examples=count(25, all=100, full=10_000))
 def test_b2_probation_costs_no_sound_whatever_the_order(policy: Policy, seed: int) -> None:
     dice = Random(seed)
     rig = Rig(allow=["192.0.2.0/24"])

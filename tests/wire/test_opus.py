@@ -72,7 +72,7 @@ def almost(draw: st.DrawFn) -> bytes:
     return bytes(head + lengths) + bytes(draw(st.one_of(st.integers(0, 60), st.integers(0, 1_400))))
 
 
-@settings(max_examples=count(100, all=2_000, full=200_000), deadline=None)
+@settings(max_examples=count(50, all=2_000, full=200_000), deadline=None)
 @given(st.lists(st.one_of(almost(), st.binary(min_size=1, max_size=1_460)), min_size=1, max_size=12))
 @example([b"\xfb\xb0" + bytes(60), b"\x03\xff\xff\xff\xff"])
 def test_what_is_taken_for_whole_is_what_libopus_takes(packets: list[bytes]) -> None:

@@ -66,6 +66,7 @@ async def started(configure: link.Configure, memory: int, stderr: Any = None, **
         running.wait()
 
 
+@pytest.mark.all
 async def test_c5_at_the_end_of_the_link_all_is_durable_and_the_next_start_finishes_it(tmp_path: Path) -> None:
     """Control dies: the worker drains, commits and leaves with 0; every sample that came is in the recordings."""
     weathers, logs = ("clean", "lossy", "reordered", "duplicated"), tmp_path / "logs"

@@ -74,6 +74,7 @@ async def test_the_log_is_there_when_a_stop_returns_and_when_a_sound_is_over(ear
     await sounds.close()
 
 
+@pytest.mark.all
 async def test_the_weather_is_the_voices(ear: Any, tmp_path: Path) -> None:
     sounds, ended = RealSounds(str(tmp_path)), Ended()
     await sounds.start(order(ear.getsockname()[1], Voice(seconds=1, weather="duplicated")), ended)
