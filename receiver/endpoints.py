@@ -72,3 +72,11 @@ def door(url: str) -> Door:
     except ValueError:
         raise ValueError("something like http://127.0.0.1:8080") from None
     return Door(parts.scheme == "https", parts.hostname, port, parts.path.rstrip("/"))
+
+
+def unheard_by_the_relay(advertised: str | None, bind: str) -> str | None:
+    """What is wrong with the address that the relay shall send to: it sends to IPv4 only. None: nothing."""
+    if advertised is not None and ":" not in advertised:
+        return None
+    found = advertised or f"none, and media.bind {bind} is all addresses"
+    return f"media.advertise: expected the IPv4 address that the relay shall send to; found {found}"

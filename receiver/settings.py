@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from msgspec import UNSET, Meta, Struct, field
 from msgspec.structs import fields
 
-from receiver.endpoints import endpoint
+from receiver.endpoints import endpoint, unheard_by_the_relay
 from receiver.forms import value_of
 from receiver.origins import ConfigError, Found, Gathering, Keys, gather
 from receiver.tables import Hook, Listen, Record, Text, wrong_hooks, wrong_ports, wrong_records
@@ -342,8 +342,5 @@ def _of_the_relay(settings: Settings) -> Iterator[str]:
             yield f"relay.{name}: expected a text, because {why}; found none"
     if settings.record and not relay.on:
         yield "record: expected none, because the relay is not enabled (relay.project, relay.token); found some"
-    if settings.record and settings.media.advertised is None:
-        yield (
-            "media.advertise: expected the address that the relay shall send to, because there is a [[record]] and"
-            f" media.bind {settings.media.bind} is all addresses; found none"
-        )
+    if settings.record and (wrong := unheard_by_the_relay(settings.media.advertised, settings.media.bind)):
+        yield f"{wrong} (there is a [[record]])"

@@ -237,7 +237,8 @@ def test_an_inbound_call_that_is_recorded_by_itself_has_its_topic_asked_for(tmp_
             "[[record]]\ntopic = 'a'\nlayout = 'stereo'\ndirection = 'speak'",
             'record[0].direction: expected "both" with layout "stereo", found \'speak\'',
         ),
-        ("media.bind = '0.0.0.0'\n[[record]]\ntopic = 'a'", "media.advertise: expected the address"),
+        ("media.bind = '0.0.0.0'\n[[record]]\ntopic = 'a'", "media.advertise: expected the IPv4 address"),
+        ("media.bind = '::1'\n[[record]]\ntopic = 'a'", "shall send to; found ::1 (there is a [[record]])"),
     ],
 )
 def test_a_rule_for_calls_that_means_nothing_stops_the_start(tmp_path: Path, text: str, said: str) -> None:

@@ -14,6 +14,7 @@ from receiver.control.codecs import law_of
 from receiver.control.errors import RelayAway, RelayError
 from receiver.control.taps import FINAL, SECOND, State, Tap, Wish, opening_ns
 from receiver.daemon.recorder import Recorder
+from receiver.endpoints import unheard_by_the_relay
 from receiver.settings import ConfigError, Settings
 
 READY_S: Final = 30.0
@@ -73,11 +74,8 @@ async def record(
 def _require(settings: Settings) -> None:
     if not settings.relay.on:
         raise ConfigError(["relay.project, relay.token: expected the project's id and its token; found none"])
-    if settings.media.advertised is None:
-        raise ConfigError(
-            [f"media.advertise: expected the address that the relay shall send to, because media.bind"
-             f" {settings.media.bind} is all addresses; found none"]
-        )  # fmt: skip
+    if wrong := unheard_by_the_relay(settings.media.advertised, settings.media.bind):
+        raise ConfigError([wrong])
 
 
 async def _record(

@@ -301,7 +301,8 @@ class Sources:
         for stream in np.flatnonzero((streams["role"] == Role.PAST) & (silent_ns > PAST_NS)).tolist():
             self._joining.bury(stream)
         running = np.flatnonzero(streams["run_packets"] > 0)
-        still = running[(silent_ns[running] > SECOND_NS) | self._chokes(running)]
+        spoken_ns = streams["arrival_ns"][running]  # comfort noise goes on while a speaker is silent
+        still = running[(known[running] - spoken_ns > SECOND_NS) | self._chokes(running)]
         self._state.touch("streams", still)
         streams["run_packets"][still] = 0
 

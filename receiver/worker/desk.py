@@ -22,7 +22,7 @@ from receiver.media.sources import News, Source, Sources
 from receiver.media.state import State
 from receiver.media.taps import Taps
 from receiver.watch import log as logs
-from receiver.worker import orders
+from receiver.worker import orders, story
 from receiver.worker.closing import Closing
 from receiver.worker.drafts import Drafts
 from receiver.worker.ears import Ears
@@ -92,8 +92,7 @@ class Desk:
                 where |= {"payload_type": payload_type}
             self._tell(tap, event, where)
             if record["trust"] == Trust.UNANNOUNCED and event in ("receiving", "source_changed"):
-                announced = Source.read(record["announced"])
-                self._tell(tap, "unannounced", where | {"announced": f"{announced.address}:{announced.port}"})
+                self._tell(tap, "unannounced", where | {"announced": story.name(record["announced"])})
 
     # -- opening
 

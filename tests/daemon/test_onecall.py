@@ -21,6 +21,7 @@ def silent(text: str) -> None:
     [
         ({}, r"^relay\.project, relay\.token: expected"),
         ({"relay__project": "p", "relay__token": "t", "media__bind": "0.0.0.0"}, r"^media\.advertise: expected"),
+        ({"relay__project": "p", "relay__token": "t", "media__bind": "::1"}, r"^media\.advertise: .*found ::1$"),
     ],
 )
 async def test_without_keys_or_an_address_nobody_is_called(tmp_path: Path, keys: dict[str, str], said: str) -> None:

@@ -74,15 +74,19 @@ def test_at_the_end_everything_is_ripe(rig: Rig) -> None:
     assert rig.parts[0].present() == truth(talk(3), 5_000)
 
 
-def test_what_may_lie_behind_a_pause_of_the_clock_waits_until_that_is_decided(rig: Rig) -> None:
+@pytest.mark.parametrize("noisy", [False, True])
+def test_what_may_lie_behind_a_pause_of_the_clock_waits_until_that_is_decided(rig: Rig, noisy: bool) -> None:
     rig.step(talk(100))
     rig.drain(START + 3 * SECOND)
     flat = talk(9, START + 9 * SECOND, sequence=200, timestamp=5_000 + 16_000)
     rig.step(flat)
     rig.drain(START + 9 * SECOND + 600 * MS)
     assert playout(rig) == HORIZON + 16_000
+    if noisy:  # the speaker is as silent as if nothing came
+        last = Sent(START + 10_900 * MS, 209, 5_000 + 16_000 + 9 * 160, b"\x28", payload_type=13)
+        rig.step([last])
     rig.review(START + 11 * SECOND)
-    rig.drain(START + 11 * SECOND)
+    rig.drain(START + 11 * SECOND + 600 * MS)
     assert playout(rig) == HORIZON + 16_000 + 9 * 160, "silence for a second: it was no run"
 
 
