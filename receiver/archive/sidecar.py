@@ -201,6 +201,7 @@ class Redecoded(Struct, frozen=True):
 class Channel(Struct, frozen=True, kw_only=True):
     """A channel of the file: whom one hears in it, and what came for it.
 
+    ``codec`` is the latest, ``codecs`` are all of them where it was more than one (rule A14).
     ``unknown_payload_types`` came from its source and are not recorded: nobody announced them. Of Opus:
     ``mixed_packets`` of two channels, which libopus mixed down to this one, and where it was ``redecoded``.
     """
@@ -209,6 +210,7 @@ class Channel(Struct, frozen=True, kw_only=True):
     tap_id: Text = UNSET
     control_id: Text = UNSET
     codec: Text = UNSET
+    codecs: tuple[str, ...] | UnsetType = UNSET
     source: Source | UnsetType = UNSET
     streams: tuple[Stream, ...] = ()
     srtp: Text = UNSET  # the crypto suite that it came in

@@ -161,7 +161,7 @@ class Clock:
             self._journal.note(
                 int(record["tap"]), NoteKind.EPOCH, int(record["row"]), ssrc=record["ssrc"], frame=frame,
                 timestamp=timestamp % (1 << 32), wall_ns=wall_ns, frames=absent, source=record["source"],
-                law=record["law"], arrival_ns=arrival_ns,
+                law=record["law"], laws=record["laws"], arrival_ns=arrival_ns,
             )  # fmt: skip
 
     def landing(self, row: int, target: int) -> tuple[int, int]:

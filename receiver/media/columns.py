@@ -170,6 +170,7 @@ STREAM = np.dtype(
         ("role", "u1"),
         ("law", "u1"),
         ("opus", "u1"),  # as its tap's: its RTP clock has six ticks in a sample of the ring
+        ("laws", "u1"),  # rule A14: bits of all that came, 1 PCMU, 2 PCMA
         ("tap", "i4"),
         ("row", "i4"),
         ("ssrc", "u4"),
@@ -287,6 +288,7 @@ NOTE = np.dtype(
         ("law", "u1"),
         ("trust", "u1"),
         ("value", "i2"),  # the key, or the level of noise in dBov
+        ("laws", "u1"),  # its stream's until then: epochs and buried streams
         ("channel", "i4"),
         ("ssrc", "u4"),
         ("frame", "i8"),

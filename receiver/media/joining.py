@@ -190,7 +190,7 @@ class Joining:
         tap, statistics = int(record["tap"]), record["statistics"]
         self._journal.note(
             tap, NoteKind.STREAM, int(record["row"]), ssrc=record["ssrc"], law=record["law"], source=record["source"],
-            statistics=statistics,
+            statistics=statistics, laws=record["laws"],
         )  # fmt: skip
         if record["reports"]:
             self._journal.note(

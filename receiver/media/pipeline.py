@@ -260,15 +260,17 @@ class Pipeline:
 
     def _write(self, heard: Heard, position: Ints, turn: Turn) -> None:
         """Decode and put every packet at its place; what came after its block goes through the patch log (rule K6)."""
-        rows = self.state.now.rows
+        rows, streams = self.state.now.rows, self.state.now.streams
         law = turn.batch.payload_type[heard.at]
         packed = law >= opus.DYNAMIC
         if packed.any() and not packed.all():
             for part in (packed, ~packed):
                 self._write(heard.take(part), position[part], turn)
             return
-        row = self.state.now.streams["row"][heard.stream].astype(np.int64)
-        self.state.now.streams["law"][heard.stream] = law
+        row = streams["row"][heard.stream].astype(np.int64)
+        streams["law"][heard.stream] = law
+        if not packed[0]:
+            np.bitwise_or.at(streams["laws"], heard.stream, (law == g711.PCMA) + np.uint8(1))
         np.maximum.at(rows["edge"], row, position + heard.size)
         if turn.kept_out is not None:
             muted, pause = turn.kept_out[0][heard.at], turn.kept_out[1][heard.at]

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from receiver.archive import sidecar
 from receiver.archive.gaps import Stretch
@@ -64,6 +64,7 @@ def channel(picture: Picture, notes: Records, base: sidecar.Channel, row: int | 
     return sidecar.Channel(
         party="unknown" if apart else base.party, tap_id=base.tap_id, control_id=base.control_id,
         codec=codec_of(int(tap["opus"]) or law) if streams else base.codec,
+        codecs=_codecs(own(notes, further), mine),
         source=_source(tap, notes, base), streams=streams, srtp=base.srtp,
         unknown_payload_types=() if further else unknown_types(picture),
         mixed_packets=int(picture.aside["stereo"]) if tap["opus"] and not further else UNSET,
@@ -74,6 +75,12 @@ def channel(picture: Picture, notes: Records, base: sidecar.Channel, row: int | 
 def codec_of(law: int) -> str:
     """The codec of a payload type; a dynamic one is Opus (nothing else is announced as one). KeyError for no codec."""
     return OPUS if law >= DYNAMIC else CODECS[law]
+
+
+def _codecs(notes: Records, streams: Sequence[Records]) -> tuple[str, ...] | UnsetType:
+    """Rule A14: all that came, where it was more than one: so both."""
+    laws = {*notes["laws"].tolist(), *(int(stream["laws"]) for stream in streams)}
+    return tuple(CODECS.values()) if 3 in laws or {1, 2} <= laws else UNSET
 
 
 def described(draft: sidecar.Draft, octets: Sequence[bytes], channels: Sequence[int]) -> Described:
@@ -141,9 +148,9 @@ def _described(base: sidecar.Channel, notes: Records, ticks: int) -> sidecar.Cha
         announced = source.announced if source is not UNSET else UNSET
         source = sidecar.Source(announced=announced, seen=name(last["source"]), trust=trust_in_words(last["trust"]))
     return sidecar.Channel(
-        party=base.party, tap_id=base.tap_id, codec=base.codec, source=source, streams=streams, srtp=base.srtp,
-        redecoded=_redecoded(notes) if base.codec == OPUS else UNSET,
-    )
+        party=base.party, tap_id=base.tap_id, codec=base.codec, codecs=_codecs(notes, ()), source=source,
+        streams=streams, srtp=base.srtp, redecoded=_redecoded(notes) if base.codec == OPUS else UNSET,
+    )  # fmt: skip
 
 
 def faults(picture: Picture, notes: int) -> tuple[sidecar.Problem, ...]:

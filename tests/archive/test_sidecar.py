@@ -41,7 +41,7 @@ CONTRACT = """
     duration_s requested_at first_packet_at started_at ended_at ending outcome problem absent_frames gaps pauses dtmf
     noise parts software host channels
 """
-CHANNEL = "party tap_id control_id codec source streams unknown_payload_types mixed_packets redecoded"
+CHANNEL = "party tap_id control_id codec codecs source streams unknown_payload_types mixed_packets redecoded"
 STREAM = "ssrc packets lost duplicate reordered late late_lost invalid jitter_ms drift_ppm epochs"
 ENDINGS = "stopped relay_finished call_ended silence max_duration shutdown recovered refused no_packets"
 OUTCOMES = "complete degraded empty failed"
@@ -58,7 +58,7 @@ FULL = Sidecar(
     parts=(File(file="x.001.wav", frame=0, frames=8, bytes=60, sha256="0" * 64),), software="s", host="h",
     channels=(
         Channel(
-            party="speak", tap_id="t", control_id="t", codec="PCMU",
+            party="speak", tap_id="t", control_id="t", codec="PCMU", codecs=("PCMU", "PCMA"),
             source=Source(announced="a:1", seen="a:2", trust="address", changes=(SourceChange(AT, "a:2"),)),
             streams=(
                 Stream(

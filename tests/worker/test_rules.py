@@ -1,11 +1,13 @@
 """Rules A through a whole worker: what lies in ready/ when packets are lost, jump, or are of another codec or none."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import structlog
+from msgspec import UNSET
 
 from receiver import link
 from receiver.wire import g711
@@ -127,6 +129,44 @@ async def test_a14_another_codec_than_asked_for_is_recorded_as_it_comes_and_said
         truth = np.concatenate([table[np.frombuffer(packet.payload, np.uint8)] for packet in sent])
         assert np.array_equal(one.sound(tap), truth)
         assert (done.channels[0].codec, done.outcome) == ("PCMU" if law == g711.PCMU else "PCMA", "complete")
+        assert (done.channels[0].codecs, "codecs" in one.told(tap)["channels"][0]) == (UNSET, False)
+
+
+async def test_a14_a_law_that_changes_in_mid_call_is_recorded_as_it_comes_and_both_are_said(
+    tmp_path: Path, memory: int, call: Call
+) -> None:
+    tap = call()
+    async with office(tmp_path, memory) as one:
+        await one.open(tap)
+        tap.talk(15)
+        tap.talk(5, first=15, payload_type=g711.PCMA)
+        one.hear()
+        done = await one.close(tap)
+        assert (done.channels[0].codec, done.channels[0].codecs) == ("PCMA", ("PCMU", "PCMA"))
+        assert (len(done.channels[0].streams), done.outcome) == (1, "complete")
+        assert one.told(tap)["channels"][0]["codecs"] == ["PCMU", "PCMA"]
+        late = [g711.ALAW[np.frombuffer(packet.payload, np.uint8)] for packet in tap.sent[15:]]
+        assert np.array_equal(one.sound(tap), np.concatenate([*map(linear, (p.payload for p in tap.sent[:15])), *late]))
+
+
+@pytest.mark.parametrize("second", [g711.PCMU, g711.PCMA])
+async def test_a14_the_law_of_a_stream_that_is_long_past_counts(
+    second: int, tmp_path: Path, memory: int, call: Call
+) -> None:
+    tap = call()
+    async with office(tmp_path, memory) as one:
+        await one.open(tap)
+        tap.talk(10, payload_type=g711.PCMA)
+        one.hear()
+        tap.talk(10, first=10, ssrc=8, payload_type=second)
+        one.hear()
+        for _ in range(2):  # the second is heard, the first is buried
+            one.worker.keeping.review(time.monotonic_ns() + 10 * SECOND, time.time_ns())
+        assert one.state.live.streams["ssrc"][one.state.live.streams["tap"] == tap.slot].tolist() == [8]
+        done = await one.close(tap)
+    assert [stream.packets for stream in done.channels[0].streams] == [10, 10]
+    told = ("PCMU", ("PCMU", "PCMA")) if second == g711.PCMU else ("PCMA", UNSET)
+    assert (done.channels[0].codec, done.channels[0].codecs) == told
 
 
 async def test_b5_a_source_that_changed_stands_in_the_sidecar_with_when_and_where(

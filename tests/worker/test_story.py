@@ -107,6 +107,18 @@ def test_c5_what_notes_alone_still_tell() -> None:
     assert nothing.streams == ()
 
 
+@pytest.mark.parametrize(
+    ("laws", "codecs"), [((0, 2), UNSET), ((1, 1), UNSET), ((3, 1), ("PCMU", "PCMA")), ((2, 1), ("PCMU", "PCMA"))]
+)
+def test_c5_a14_notes_alone_tell_of_two_laws_and_only_where_both_came(laws: tuple[int, int], codecs: object) -> None:
+    """The law of a first epoch is noted before any sound is placed, so it says nothing."""
+    epoch, past = note(NoteKind.EPOCH, ssrc=7, laws=laws[0]), note(NoteKind.STREAM, ssrc=7, law=8, laws=laws[1])
+    notes = np.concatenate([epoch, past, note(NoteKind.STREAM, ssrc=9, laws=3, channel=1)])
+    draft = made_draft(channels=(Channel(party="both", codec="PCMA"),))
+    [channel] = story.described(draft, [notes.tobytes()], [0]).channels
+    assert (channel.codec, channel.codecs) == ("PCMA", codecs)
+
+
 async def test_a11_streams_are_told_one_by_one_and_the_malformed_once(tmp_path: Path, memory: int, call: Call) -> None:
     line = call()
     async with office(tmp_path, memory) as one:
