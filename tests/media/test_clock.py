@@ -144,7 +144,7 @@ def test_a10_a_candidate_that_is_admitted_brings_its_flaw_with_it() -> None:
 
 
 @given(st.integers(0, 1 << 32))
-@settings(max_examples=count(12, all=200, full=5_000))
+@settings(max_examples=count(12, all=120, full=5_000))
 def test_a10_the_file_is_never_longer_than_time_that_passed_and_two_seconds(seed: int) -> None:
     dice = Random(seed)
     rig = Rig()

@@ -86,7 +86,7 @@ def weathers(draw: st.DrawFn) -> tuple[list[Sent], int]:
     return sorted(kept, key=lambda each: each.arrival_ns), draw(st.integers(1, 40))
 
 
-@settings(max_examples=count(10, all=120, full=20_000), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=count(10, all=80, full=20_000), deadline=None, suppress_health_check=list(HealthCheck))
 @given(weathers())
 def test_p1_every_received_packet_is_whole_and_at_its_place(weather: tuple[list[Sent], int]) -> None:
     """However it is cut into slabs, and though every slab is run a second time by a successor (rule K3)."""
