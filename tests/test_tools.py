@@ -40,7 +40,8 @@ def test_what_is_missing_is_named_with_the_line_that_installs_it(monkeypatch: py
 
 @pytest.mark.usefixtures("_quick")
 @pytest.mark.parametrize(
-    ("environment", "counted"), [({}, "1 skipped"), ({"TAPDECK_TESTS_ALL": "1"}, "1 error")]
+    ("environment", "counted"),
+    [({}, "1 skipped"), pytest.param({"TAPDECK_TESTS_ALL": "1"}, "1 error", marks=pytest.mark.all)],
 )
 def test_a_test_that_lacks_its_program_is_skipped_but_under_all_it_fails(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str], counted: str

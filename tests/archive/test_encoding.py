@@ -336,6 +336,7 @@ def test_c5_killed_at_any_call_of_the_repair_it_is_there_once(kind: str, tmp_pat
         files.close()
 
 
+@pytest.mark.all
 @pytest.mark.parametrize("kind", KINDS)
 def test_c7_killed_at_any_call_the_files_follow_without_a_missing_sample(kind: str, tmp_path: Path) -> None:
     """Sound of both laws is cut where the law changes: each file keeps the law that it can hold."""

@@ -45,6 +45,7 @@ def test_one_wrong_sample_is_exit_1(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert "WRONG" in done.stdout
 
 
+@pytest.mark.all
 def test_a_daemon_that_does_not_come_up_is_said_with_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
     real = demo._configuration
     monkeypatch.setattr(

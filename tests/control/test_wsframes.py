@@ -139,6 +139,7 @@ def test_a_long_burst_at_the_beginning_is_handed_on_in_its_time() -> None:
     assert (line.now_ns - START) / SECOND == pytest.approx(8 - 1, abs=0.2)
 
 
+@pytest.mark.all
 @pytest.mark.parametrize(
     "ppm", [pytest.param(-200, marks=pytest.mark.all), pytest.param(0, marks=pytest.mark.all), 200]
 )

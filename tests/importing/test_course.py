@@ -67,6 +67,7 @@ def test_p1_every_weather_is_exact_through_a_capture(tmp_path: Path, link: int, 
     assert check(tmp_path / "storage") == []
 
 
+@pytest.mark.all
 @pytest.mark.parametrize("piece", [97, 1_500, 1 << 22])
 def test_it_does_not_matter_in_which_pieces_the_file_is_read(tmp_path: Path, piece: int) -> None:
     plan = Plan((Caller(1, seconds=3, weather="everything"), Caller(2, seconds=3)))
@@ -215,6 +216,7 @@ def test_streams_that_find_no_place_are_counted_and_places_are_used_again(
     assert [each.told.outcome for each in told.recorded] == [Outcome.COMPLETE] * 4
 
 
+@pytest.mark.all
 def test_more_streams_than_descriptors_were_allowed(tmp_path: Path) -> None:
     """In a process of its own, for the limit is the process's."""
     plan = Plan(tuple(Caller(k, seconds=0.2) for k in range(120)))

@@ -265,6 +265,7 @@ def test_a16_p5_a_port_that_was_given_back_rests_in_the_next_process(tmp_path: P
         assert one.post("/v1/taps", {"source": "any"})["uri"] != before["uri"]
 
 
+@pytest.mark.all
 def test_d7_readiness_status_and_life_are_told(tmp_path: Path) -> None:
     with served(tmp_path) as (one, manager):
         one.post("/v1/taps", {"source": "127.0.0.1:9"})

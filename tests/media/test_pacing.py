@@ -42,6 +42,7 @@ def by_definition(sent: list[Sent], first_timestamp: int) -> list[tuple[int, int
     return [windows[number] for number in sorted(windows)]
 
 
+@pytest.mark.all
 @given(seed=st.integers(0, 1 << 32), tick_ms=st.sampled_from([100, 1_000, 12_000]))
 @settings(max_examples=count(2, all=20, full=500))
 def test_a15_each_window_s_note_is_its_least_delayed_packet(seed: int, tick_ms: int) -> None:

@@ -214,6 +214,7 @@ def test_a5_a_packet_345_late_is_there_and_one_1024_late_is_refused() -> None:
     assert rig.count(Verdict.REPLAYED) == 1
 
 
+@pytest.mark.all
 @pytest.mark.parametrize("gone", [40_000, 65_536, 200_000])
 def test_a5_a_stream_is_heard_again_after_an_outage_that_was_longer_than_half_a_circle(gone: int) -> None:
     """Of 13 minutes and more: by the RFC's guess alone, not one packet would ever open again."""

@@ -89,6 +89,7 @@ async def test_c5_at_the_end_of_the_link_all_is_durable_and_the_next_start_finis
         assert proof.received > 0
 
 
+@pytest.mark.all
 async def test_d7_a_worker_obeys_the_link_and_no_signal(tmp_path: Path, memory: int) -> None:
     async with started(configure(tmp_path), memory) as one:
         await one.next(link.Ready)
