@@ -46,6 +46,11 @@ Where this plan left the first one, and why:
   it was sent after the instant; a resumption that is heard of late begins behind what was kept out (``media/pauses``).
 * A tap is at a tick only if its socket was emptied: rule A18 clips arrivals to the previous tick, and what is left in a
   socket arrived before it (found by killing workers until a backlog formed: the clipping made epochs of it).
+* What time alone decides (silence, the end of a probation, a segment's end) is decided by up to when all that came was
+  read, not by the clock: of a socket that nobody read, while one worker after the other died or its ring was full,
+  nobody knows how long it was silent (``worker/intake``; found by killing workers before a tap was told to them).
+* Recovery says once more what lies in a file and no commit has told: only of files that are written does a commit speak,
+  and a ring that none speaks of is never given back (rule K5).
 * A payload may have 1,460 octets, what an Ethernet frame holds, not 1,280: ffmpeg's default packet is 1,460 and
   GStreamer's 1,388, and both would have been refused.
 * What is awaited of the relay when its socket is back: it repeats what was missed, or says nothing. RELAY has no
