@@ -49,7 +49,7 @@ Where this plan left the first one, and why:
 * What time alone decides (silence, the end of a probation, a segment's end) is decided by up to when all that came was
   read, not by the clock: of a socket that nobody read, while one worker after the other died or its ring was full,
   nobody knows how long it was silent (``worker/intake``; found by killing workers before a tap was told to them).
-* Recovery says once more what lies in a file and no commit has told: only of files that are written does a commit speak,
+* Recovery says once more what lies in a file and no commit has told: a commit speaks only of files that are written,
   and a ring that none speaks of is never given back (rule K5).
 * A payload may have 1,460 octets, what an Ethernet frame holds, not 1,280: ffmpeg's default packet is 1,460 and
   GStreamer's 1,388, and both would have been refused.

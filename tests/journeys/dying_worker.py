@@ -10,12 +10,13 @@ the rules K out of it, to see that the test would notice (its teeth).
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from receiver.archive.commitlog import CommitLog
-from receiver.archive.files import Files
+from receiver.archive.files import Files, Piece
 from receiver.archive.part import Growing
 from receiver.archive.writer import Write, Writer
 from receiver.media.block import ABSENT
@@ -78,6 +79,21 @@ def after(owner: type, name: str, counts: Callable[[Any], bool] = lambda result:
     return arm
 
 
+def at_writing(point: Point, behind: bool) -> None:
+    """Before, or ``behind``, what puts octets into a file: writes without any only have a commit name it."""
+    real = Growing.write
+
+    def write(self: Growing, octet: int, pieces: Sequence[Piece]) -> None:
+        passed = any(len(piece) for piece in pieces) and point.passed()
+        if passed and not behind:
+            die()
+        real(self, octet, pieces)
+        if passed:
+            die()
+
+    Growing.write = write  # type: ignore[method-assign]
+
+
 def inside_placing(point: Point) -> None:
     """Half of a group of packets is in the ring."""
     real = Timeline.place
@@ -123,8 +139,8 @@ POINTS: dict[str, Callable[[Point], None]] = {
     "inside placing": inside_placing,
     "before the generation": before(State, "commit"),
     "after the generation": before(State, "_echo"),
-    "between drain and write": before(Growing, "write"),
-    "between write and cursor": after(Growing, "write"),
+    "between drain and write": partial(at_writing, behind=False),
+    "between write and cursor": partial(at_writing, behind=True),
     "between write and commit": before(Files, "sync_all"),
     "between commit and log": after(Files, "sync_all"),
     "between log and cursors": after(CommitLog, "append"),
