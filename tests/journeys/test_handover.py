@@ -170,7 +170,7 @@ NEW_MEMORY = [
     restart_with_another_window, restart_with_another_window_and_back, restart_with_room_for_more_taps,
     restart_with_room_for_fewer_taps, restart_with_another_version,
 ]  # fmt: skip
-MOST_UNLIKE = [restart_with_another_window, restart_with_another_version, kill_the_main_process, kill_everybody]
+MOST_UNLIKE = [restart_with_another_window, restart_with_another_version, kill_everybody]
 SAME_MEMORY = [restart_twice, kill_the_main_process, kill_everybody, kill_everybody_twice]
 THE_OTHERS = [blow for blow in (*NEW_MEMORY, *SAME_MEMORY) if blow not in MOST_UNLIKE]
 

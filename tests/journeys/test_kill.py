@@ -67,7 +67,7 @@ async def record_and_die(
 
 
 async def test_p3_a_worker_killed_at_random_instants_costs_nothing(tmp_path: Path) -> None:
-    callers, kills = count(8, all=50, full=50), count(2, all=30, full=1_000)
+    callers, kills = count(8, all=50, full=50), count(2, all=25, full=1_000)
     dice, logs = random.Random(11), tmp_path / "logs"
     with SenderProcess(crowd(callers, 0.85 * kills + 2.5, WEATHERS, logs)) as sender:
         async with recorder(tmp_path / "recordings") as one:

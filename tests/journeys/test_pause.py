@@ -80,7 +80,7 @@ def check_pauses(document: Sidecar, asked: list[tuple[tuple[int, int], tuple[int
 
 
 @pytest.mark.all
-@pytest.mark.parametrize(("pause_as", "kill"), [("silence", False), ("cut", True)])
+@pytest.mark.parametrize(("pause_as", "kill"), [pytest.param("silence", False, marks=pytest.mark.full), ("cut", True)])
 def test_what_arrives_inside_a_pause_is_in_no_file_and_all_else_is(tmp_path: Path, pause_as: str, kill: bool) -> None:
     with host(tmp_path, **{"taps.pause_as": f'"{pause_as}"'}) as one:
         plan = Plan(callers=(Caller(id=1, seconds=9.0),), seed=3, log=str(tmp_path / "logs"))

@@ -89,7 +89,7 @@ def test_k3_abandon_forgets_everything_of_the_turn() -> None:
 
 
 @given(st.integers(0, 1 << 32))
-@settings(max_examples=count(3, all=60, full=1_000))
+@settings(max_examples=count(3, all=40, full=1_000))
 def test_k3_a_step_that_ran_and_was_abandoned_runs_again_with_the_same_result(seed: int) -> None:
     dice = Random(seed)
     once, twice = Rig(4), Rig(4)
@@ -110,7 +110,7 @@ def test_k3_a_step_that_ran_and_was_abandoned_runs_again_with_the_same_result(se
 
 
 @given(st.integers(0, 1 << 32))
-@settings(max_examples=count(3, all=60, full=1_000))
+@settings(max_examples=count(3, all=40, full=1_000))
 def test_k3_a_step_killed_anywhere_runs_again_in_a_new_worker_with_the_same_result(seed: int) -> None:
     dice = Random(seed)
     with pytest.MonkeyPatch.context() as patcher:
