@@ -51,6 +51,8 @@ Where this plan left the first one, and why:
   nobody knows how long it was silent (``worker/intake``; found by killing workers before a tap was told to them).
 * Recovery says once more what lies in a file and no commit has told: a commit speaks only of files that are written,
   and a ring that none speaks of is never given back (rule K5).
+* The turns in which a worker goes on with what lives (rule D7) come before the slab in hand is run, so it is put off
+  from generation to generation till then (``net/table``; found by killing all processes under 200 calls).
 * A payload may have 1,460 octets, what an Ethernet frame holds, not 1,280: ffmpeg's default packet is 1,460 and
   GStreamer's 1,388, and both would have been refused.
 * What is awaited of the relay when its socket is back: it repeats what was missed, or says nothing. RELAY has no

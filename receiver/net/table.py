@@ -169,13 +169,19 @@ class Table:
     def in_hand(self, generation: int) -> int:
         """Return how many rows a dead worker left received but not run, if the slab was filled for ``generation``.
 
-        ``at`` is set behind them. An empty datagram among them counts; at their end it is not seen, nor missed.
+        ``at`` is set behind them. An empty datagram among them counts; at their end it is not seen, nor missed. A slab
+        of the next generation was put off, and the turn for which it was died.
         """
         self.at = 0
-        if self.generation == generation:
+        if self.generation in (generation, generation + 1):
             received = np.flatnonzero(self.size)
             self.at = int(received[-1]) + 1 if received.size else 0
         return self.at
+
+    def put_off(self, generation: int) -> None:
+        """A turn of another kind ends ``generation`` first: what was in hand for it is in hand for the next one."""
+        if self.generation == generation:
+            self._header["generation"] = generation + 1
 
     def used(self) -> int:
         """Return how many rows are filled."""

@@ -19,6 +19,7 @@ from receiver.media.carry import Carried, Carry
 from receiver.media.columns import TapState
 from receiver.media.state import MEANING
 from receiver.media.taps import Taps
+from receiver.net.slab import PlainSlab, Slab
 from receiver.worker.memory import Memory
 
 FORM: Final = 1
@@ -36,8 +37,11 @@ class Positions(msgspec.Struct, frozen=True):
 class Handover:
     """Taps come from an earlier process, and go to a later one."""
 
-    def __init__(self, worker: int, memory: Memory, taps: Taps, carry: Carry, files: Files) -> None:
+    def __init__(
+        self, worker: int, memory: Memory, taps: Taps, carry: Carry, files: Files, slab: Slab | PlainSlab
+    ) -> None:
         self._worker, self._memory, self._taps, self._carry, self._files = worker, memory, taps, carry, files
+        self._slab = slab
         self._state = memory.state
 
     def take(self, living: Mapping[str, int]) -> dict[str, int]:
@@ -48,7 +52,7 @@ class Handover:
         for recording, slot in self.held().items():
             if living.get(recording) != slot:
                 self._taps.forget(slot)
-        self._state.commit()
+        self._commit()
         missing = living.keys() - self.held().keys()  # in a memory that is not fresh, too: who took them may have died
         carried = self._read() if missing else {}
         for recording in missing & carried.keys():
@@ -104,6 +108,11 @@ class Handover:
             self._memory.allocate(row, packed)
             rows.append(row)
         self._carry.unpack(slot, carried, rows)
+        self._commit()
+
+    def _commit(self) -> None:
+        """The slab that a dead worker left is run behind these turns, by rule K5's recovery."""
+        self._slab.put_off(self._state.generation)
         self._state.commit()
 
     def _read(self) -> dict[str, Carried]:

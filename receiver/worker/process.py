@@ -104,7 +104,7 @@ class Worker:
         self.tick = Tick(self._loop, configure.tick_ns, self.slice)
         self.reports = Reports(state, self.tick, self.shelf.writer, self.commit)
         self.recovery = Recovery(state, slab, self.intake, drain, taps, pipeline, self.shelf, files)
-        self.handover = Handover(configure.index, memory, taps, carry, files)
+        self.handover = Handover(configure.index, memory, taps, carry, files, slab)
 
     def recover(self) -> None:
         """Rules D7 and K5; with a fresh memory there is nothing, and it is quick."""

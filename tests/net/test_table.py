@@ -99,9 +99,24 @@ def test_k3_rows_are_in_hand_only_for_their_own_generation(filled: list[int], co
     table.size[filled] = 172
     assert table.in_hand(8) == 0
     assert table.used() == 0
-    assert table.in_hand(6) == 0
+    assert table.in_hand(5) == 0
     assert table.in_hand(7) == count
     assert table.used() == count
+
+
+@pytest.mark.parametrize("died", [False, True])
+def test_k3_a_turn_that_comes_first_puts_off_what_is_in_hand(died: bool) -> None:
+    table = Table(np.zeros(slab_octets(ROWS), np.uint8), ROWS)
+    table.begin(7)
+    table.size[:3] = 172
+    table.put_off(7)
+    if died:  # before that turn's end
+        assert table.in_hand(7) == 3
+        table.put_off(7)
+    assert table.in_hand(8) == 3
+    assert table.in_hand(9) == 0
+    table.put_off(9)
+    assert table.in_hand(9) == 0, "it was run"
 
 
 def test_a_seal_is_read_back() -> None:

@@ -1,6 +1,7 @@
 """Rule D7 in a worker: taps go on from the memory, or from what was written down when the one before left."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,14 @@ from tests.worker.office import HORIZON, Line, Office, office
 
 Call = Callable[..., Line]
 POSITIONS = names.positions(0)
+
+
+class Dead(BaseException):
+    """All processes are gone at this point."""
+
+
+def die(*_: Any) -> None:
+    raise Dead
 
 
 @pytest.fixture
@@ -69,6 +78,33 @@ async def test_d7_taps_go_on_from_the_memory(tmp_path: Path, memory: int, call: 
         assert one.worker.desk.strangers == {}
         assert not (tmp_path / POSITIONS).exists(), "they hold no longer"
         await rest(one, *lines)
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+async def test_k3_d7_the_slab_in_hand_is_run_after_all_died_too(
+    deaths: int, tmp_path: Path, memory: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next worker first goes on with what lives, in turns of its own, and may die over it."""
+    line = call(0)
+    async with office(tmp_path, memory, kept=True) as one:
+        await one.open(line)
+        monkeypatch.setattr(one.state, "commit", die)
+        line.talk(10)
+        with pytest.raises(Dead):
+            one.worker.intake.read(np.array([0]), time.monotonic_ns(), every=True)
+        monkeypatch.undo()
+    for _ in range(1, deaths):
+        between = Office(tmp_path, memory, kept=True, living=living(line))
+        monkeypatch.setattr(between.state, "commit", die)
+        with pytest.raises(Dead):
+            between.worker.recover()
+        await between.leave()
+    async with office(tmp_path, memory, kept=True, living=living(line)) as two:
+        assert two.worker.recovery.found["datagrams_run_again"] == 10
+        await two.open(line)
+        told = await two.close(line)
+        assert (told.outcome, told.gaps) == ("complete", ())
+        assert np.array_equal(two.sound(line), line.truth)
 
 
 async def test_d7_notes_of_a_version_with_other_columns_are_read(
