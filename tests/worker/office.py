@@ -40,6 +40,15 @@ def configure(directory: Path, **more: Any) -> link.Configure:
     return link.Configure(**{**given, **more})
 
 
+class Dead(BaseException):
+    """The worker's process is gone at this point: nothing of ours catches it."""
+
+
+def die(*_: Any) -> None:
+    """Instead of what a worker that dies does no more."""
+    raise Dead
+
+
 async def until(condition: Callable[[], object]) -> None:
     """Let the loop and the threads go on until it holds."""
     async with asyncio.timeout(BOUND_S):

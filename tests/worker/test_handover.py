@@ -17,18 +17,10 @@ from receiver.archive.files import Files
 from receiver.archive.sidecar import Source
 from receiver.media.columns import NOTE
 from receiver.worker import notebooks
-from tests.worker.office import HORIZON, Line, Office, office
+from tests.worker.office import HORIZON, Dead, Line, Office, die, office
 
 Call = Callable[..., Line]
 POSITIONS = names.positions(0)
-
-
-class Dead(BaseException):
-    """All processes are gone at this point."""
-
-
-def die(*_: Any) -> None:
-    raise Dead
 
 
 @pytest.fixture

@@ -21,14 +21,10 @@ from receiver.worker.intake import Intake
 from receiver.worker.shelf import Shelf
 from tests.archive.world import as_tuples
 from tests.journeys.recorder import recorder
-from tests.worker.office import Line, office
+from tests.worker.office import Dead, Line, die, office
 
 Call = Callable[..., Line]
 POISONED = (sys.executable, "-W", "error", "-m", "tests.worker.poisoned_worker", "worker")
-
-
-class Dead(BaseException):
-    """The worker's process is gone at this point: nothing of ours catches it."""
 
 
 async def test_k5_the_order_is_pointers_clear_write_logs_slab(
@@ -74,10 +70,6 @@ async def test_k5_the_order_is_pointers_clear_write_logs_slab(
         assert np.array_equal(two.sound(line), line.truth)
         [stream] = told.channels[0].streams
         assert (stream.packets, stream.late, stream.duplicate) == (37, 1, 0)
-
-
-def die(*_: Any) -> None:
-    raise Dead
 
 
 def recorded(real: Callable[..., Any], name: str, steps: list[str]) -> Callable[..., Any]:
