@@ -17,8 +17,7 @@ from receiver.media.secured import Key as MediaKey
 from receiver.wire.srtp import Suite
 from tests.media.rig import talk
 from tests.media.sealed import key_of, sealed
-from tests.worker.office import Line, Office, office
-from tests.worker.test_recovery import Dead, die
+from tests.worker.office import Dead, Line, Office, die, office
 from tests.worker.test_stereo import assert_exact, pair
 
 Call = Callable[..., Line]

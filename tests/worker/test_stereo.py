@@ -1,6 +1,5 @@
 """Layout ``stereo``: two taps are one recording, left speak, right listen, whatever happens to either."""
 
-import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -391,8 +390,17 @@ async def test_c7_a_side_whose_socket_nobody_read_was_not_silent_before_the_cut(
         await one.sync()
     lines[1].talk(30, first=20)
     async with office(tmp_path, memory, segment_frames=9_000) as two:
+        looks: list[bool] = []
+        real = rolling.Rolling._has_passed
+
+        def looked(*given: Any) -> bool:
+            looks.append(real(*given))
+            return looks[-1]
+
+        monkeypatch.setattr(rolling.Rolling, "_has_passed", looked)
         await two.open(*lines)
-        await asyncio.sleep(0.1)
+        await until(lambda: looks)
+        assert not looks[-1], "what waits in the second one's socket belongs into the part before"
         two.hear()
         two.drain()
         told = await two.close(lines[0])
